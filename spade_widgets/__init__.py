@@ -1,0 +1,73 @@
+"""Look inside image classifiers with SPADE: prune a network for one sample, then see what its neurons answer to.
+
+The public names; each is imported when it is first used, so that importing the package costs little.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spade_widgets.classifier import ImageClassifier as ImageClassifier
+    from spade_widgets.errors import InputError as InputError
+    from spade_widgets.errors import ModelError as ModelError
+    from spade_widgets.errors import SpadeError as SpadeError
+    from spade_widgets.neuron import Neuron as Neuron
+    from spade_widgets.predict import predict as predict
+    from spade_widgets.pruning.plan import SparsityPlan as SparsityPlan
+    from spade_widgets.pruning.spade import sweep as sweep
+    from spade_widgets.pruning.spade import trace as trace
+    from spade_widgets.pruning.spade import trace_many as trace_many
+    from spade_widgets.pruning.trace import Trace as Trace
+    from spade_widgets.sample import Sample as Sample
+    from spade_widgets.visualization import visualize as visualize
+    from spade_widgets.widgets.explorer import Explorer as Explorer
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Explorer": "widgets.explorer",
+    "ImageClassifier": "classifier",
+    "InputError": "errors",
+    "ModelError": "errors",
+    "Neuron": "neuron",
+    "Sample": "sample",
+    "SpadeError": "errors",
+    "SparsityPlan": "pruning.plan",
+    "Trace": "pruning.trace",
+    "predict": "predict",
+    "sweep": "pruning.spade",
+    "trace": "pruning.spade",
+    "trace_many": "pruning.spade",
+    "visualize": "visualization",
+}
+__all__ = [
+    "Explorer",
+    "ImageClassifier",
+    "InputError",
+    "ModelError",
+    "Neuron",
+    "Sample",
+    "SpadeError",
+    "SparsityPlan",
+    "Trace",
+    "__version__",
+    "predict",
+    "sweep",
+    "trace",
+    "trace_many",
+    "visualize",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,15 @@
+"""What can go wrong, in one clear sentence each. Every error that a user can cause is one of these."""
+
+from __future__ import annotations
+
+
+class SpadeError(Exception):
+    """Base of all errors that `spade_widgets` raises on purpose; its text is one sentence meant for the user."""
+
+
+class InputError(SpadeError, ValueError):
+    """A sample, sparsity, neuron, layer or option that cannot be used; says what was wrong and what is accepted."""
+
+
+class ModelError(SpadeError, ValueError):
+    """A model that cannot be used as it is, or whose weights cannot be had; says why and what to do instead."""

@@ -1,0 +1,141 @@
+"""Neurons and how they are written: `"layer4.1.conv2:17"`, `"layer4.1.conv2:17@3,4"`, `"logit:goose"`, `"logit:99"`."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from spade_widgets.errors import InputError
+
+#: Layers that only pass on what another one computed: their neurons would be listed twice.
+_PASSING = (
+    nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.Dropout, nn.Dropout2d, nn.Identity, nn.Flatten,
+    nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Softmax, nn.LeakyReLU, nn.ELU,
+    nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d,
+)  # fmt: skip
+
+_WRITTEN = re.compile(r"(?P<layer>.+):(?P<channel>\d+)(?:@(?P<row>\d+),(?P<col>\d+))?")
+_HOW = "write 'layer:channel', 'layer:channel@row,column' or 'logit:class'"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer whose neurons can be visualised.
+
+    Attributes:
+        name: as in `named_modules()`.
+        kind: `"conv"`, `"linear"`, or `"block"` for a module made of several.
+        channels: how many neurons it has.
+        size: rows and columns of its output on an input of the classifier's size; (1, 1) for a linear layer.
+    """
+
+    name: str
+    kind: Literal["conv", "linear", "block"]
+    channels: int
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Neuron:
+    """What is visualised: a channel of a layer (at one position or over all), or a class logit (`layer` is None)."""
+
+    layer: str | None
+    channel: int
+    position: tuple[int, int] | None = None
+    class_name: str | None = None
+
+    def __str__(self) -> str:
+        if self.layer is None:
+            return f"logit:{self.class_name or self.channel}"
+        at = f"@{self.position[0]},{self.position[1]}" if self.position else ""
+        return f"{self.layer}:{self.channel}{at}"
+
+
+def parse_neuron(spec: str | Neuron, layers: Sequence[Layer], class_names: Sequence[str]) -> Neuron:
+    """See `ImageClassifier.neuron`."""
+    text = str(spec).strip()
+    if text.startswith("logit:"):
+        index = find_class(text.removeprefix("logit:"), class_names)
+        unique = class_names.count(class_names[index]) == 1 and not class_names[index].isdigit()
+        return Neuron(None, index, class_name=class_names[index] if unique else None)
+    match = _WRITTEN.fullmatch(text)
+    if not match:
+        raise InputError(f"'{text}' is not a neuron: {_HOW}.")
+    name, channel = match["layer"], int(match["channel"])
+    layer = next((candidate for candidate in layers if candidate.name == name), None)
+    if layer is None:
+        raise InputError(
+            f"There is no layer '{name}' to take a neuron from{_did_you_mean(name, [c.name for c in layers])}"
+        )
+    if channel >= layer.channels:
+        raise InputError(f"Layer '{name}' has channels 0 to {layer.channels - 1}; there is no channel {channel}.")
+    if match["row"] is None:
+        return Neuron(name, channel)
+    position = int(match["row"]), int(match["col"])
+    if position[0] >= layer.size[0] or position[1] >= layer.size[1]:
+        rows, cols = layer.size
+        raise InputError(
+            f"Layer '{name}' has {rows} × {cols} positions; there is no row {position[0]}, column {position[1]}."
+        )
+    return Neuron(name, channel, position)
+
+
+def find_class(spec: str | int, class_names: Sequence[str]) -> int:
+    """See `ImageClassifier.class_index`."""
+    text = str(spec).strip()
+    found = [i for i, name in enumerate(class_names) if name == text]
+    if not found:
+        found = [i for i, name in enumerate(class_names) if name.lower() == text.lower()]
+    if len(found) == 1:
+        return found[0]
+    if len(found) > 1:
+        raise InputError(f"'{text}' names {len(found)} classes ({', '.join(map(str, found))}): give the number.")
+    if text.isdigit():
+        if int(text) < len(class_names):
+            return int(text)
+        raise InputError(f"There is no class {text}: the classes are 0 to {len(class_names) - 1}.")
+    raise InputError(f"There is no class '{text}'{_did_you_mean(text, class_names)}")
+
+
+def record_layers(module: nn.Module, example: Tensor) -> tuple[Layer, ...]:
+    """The layers of a module (a copy that may be hooked) in the order in which `example` (1, 3, h, w) passes them."""
+    found: dict[str, Layer] = {}
+
+    def recorder(name: str, kind: Literal["conv", "linear", "block"]) -> Callable[..., None]:
+        def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            if not isinstance(output, Tensor) or output.ndim not in (2, 4):
+                return
+            size = (output.shape[2], output.shape[3]) if output.ndim == 4 else (1, 1)
+            found.setdefault(name, Layer(name, kind, output.shape[1], size))
+
+        return record
+
+    for name, part in module.named_modules():
+        if name == "" or isinstance(part, _PASSING):
+            continue
+        kind: Literal["conv", "linear", "block"] = "block"
+        if isinstance(part, nn.Conv2d):
+            kind = "conv"
+        elif isinstance(part, nn.Linear):
+            kind = "linear"
+        elif not any(isinstance(inner, nn.Conv2d | nn.Linear) for inner in part.modules()):
+            continue  # holds nothing that is learnt from a patch: activations and norms of the user's own
+        part.register_forward_hook(recorder(name, kind))
+    with torch.no_grad():
+        module(example)
+    return tuple(found.values())
+
+
+def _did_you_mean(text: str, names: Sequence[str]) -> str:
+    close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
+    return (
+        f"; did you mean {' or '.join(repr(name) for name in close)}?"
+        if close
+        else f"; there are {len(names)} to choose"
+    )

@@ -1,0 +1,1 @@
+"""The SPADE engine: torch only; knows no widget."""

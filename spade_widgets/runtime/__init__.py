@@ -1,0 +1,1 @@
+"""What panels share: the worker, the store, the session."""

@@ -1,0 +1,1 @@
+"""The panels: thin Python classes on anywidget."""
