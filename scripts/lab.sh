@@ -2,11 +2,10 @@
 # Starts JupyterLab on a notebook: `PORT=8888 NO_BROWSER= scripts/lab.sh notebooks/01_quickstart.ipynb`. Prints the URL.
 set -euo pipefail
 
-options=(--port="${PORT:-8888}")
+options=(--port="${PORT:-8888}" --log-level=WARN)
 if [ -n "${NO_BROWSER:-}" ]; then options+=(--no-browser); fi
 if [ "$(id -u)" = 0 ]; then options+=(--allow-root); fi
-# No question about news, and no look for updates: nothing goes over the network that was not asked for.
+# No question about news and no look for updates: nothing goes over the network that was not asked for.
 export JUPYTER_CONFIG_PATH="$PWD/scripts/jupyter${JUPYTER_CONFIG_PATH:+:$JUPYTER_CONFIG_PATH}"
-options+=(--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate --LabApp.news_url=)
 
 exec .venv/bin/jupyter lab "${options[@]}" "$@"
