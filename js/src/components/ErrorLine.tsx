@@ -1,0 +1,31 @@
+import { usePanel } from "../state";
+import { CloseIcon } from "./icons";
+
+/** One sentence about what went wrong; the panel goes on. */
+export function ErrorLine() {
+  const panel = usePanel();
+  const gone = !panel.connection.live.value;
+  const text = [panel.pageError.value, panel.traits.error.value].filter(Boolean).join(" ");
+  return (
+    <div role="alert">
+      {gone && <p class="sw-error">The kernel is gone: run the cell again.</p>}
+      {text !== "" && (
+        <p class="sw-error">
+          <span>{text}</span>
+          <button
+            type="button"
+            class="sw-button sw-icon-button sw-quiet"
+            aria-label="Dismiss"
+            title="Dismiss"
+            onClick={() => {
+              if (panel.traits.error.value !== "") panel.send({ type: "dismiss" });
+              panel.pageError.value = "";
+            }}
+          >
+            <CloseIcon />
+          </button>
+        </p>
+      )}
+    </div>
+  );
+}

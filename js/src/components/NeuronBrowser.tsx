@@ -1,0 +1,63 @@
+import { useComputed } from "@preact/signals";
+import { parseNeuron } from "../lib/neuron";
+import { useBlobUrl } from "../lib/useBlobUrl";
+import { usePanel } from "../state";
+import type { ChannelRow } from "../wire";
+import { ChannelField } from "./ChannelField";
+import { ClassPicker } from "./ClassPicker";
+import { LayerSelect } from "./LayerSelect";
+import { TileGrid } from "./TileGrid";
+
+function ChannelTile({ row }: { row: ChannelRow }) {
+  const url = useBlobUrl(row.map);
+  return (
+    <>
+      <span class="sw-tile-image">{url && <img src={url} alt="" draggable={false} />}</span>
+      <span class="sw-tile-text">{row.channel}</span>
+    </>
+  );
+}
+
+/** Which neuron: a layer's channels, the most excited first, a channel by number, or a class. */
+export function NeuronBrowser() {
+  const panel = usePanel();
+  const { channels, neuron, layer, sample_id } = panel.traits;
+  const { rows, total } = channels.value;
+  const stale = channels.value.layer !== layer.value || channels.value.sample_id !== sample_id.value;
+  const selected = useComputed(() => {
+    const parsed = parseNeuron(neuron.value);
+    return parsed?.kind === "channel" && parsed.layer === channels.value.layer
+      ? String(parsed.channel)
+      : null;
+  });
+
+  return (
+    <section class="sw-neuron" aria-labelledby={panel.id("neuron")}>
+      <div class="sw-heading">
+        <h3 id={panel.id("neuron")}>Neuron</h3>
+      </div>
+      <div class="sw-fields">
+        <LayerSelect />
+        <ChannelField />
+      </div>
+      <div class="sw-scroll sw-channel-scroll">
+        <TileGrid
+          label="Channel"
+          class="sw-channel-grid"
+          items={rows}
+          keyOf={(row) => String(row.channel)}
+          selected={selected.value}
+          busy={stale}
+          titleOf={(row) => `Channel ${row.channel} · activation ${row.activation.toFixed(2)}`}
+          onSelect={(row) => panel.connection.setSoon("neuron", `${channels.value.layer}:${row.channel}`)}
+        >
+          {(row) => <ChannelTile row={row} />}
+        </TileGrid>
+      </div>
+      <p class="sw-line sw-secondary">
+        {rows.length > 0 ? `most excited by this sample: ${rows.length} of ${total}` : "\u00a0"}
+      </p>
+      <ClassPicker />
+    </section>
+  );
+}

@@ -1,0 +1,106 @@
+import { useRef } from "preact/hooks";
+import { fileName, seconds } from "../lib/format";
+import { describeNeuron } from "../lib/neuron";
+import { transform } from "../lib/viewport";
+import { type PanelState, usePanel } from "../state";
+import type { Picture, Which } from "../wire";
+import { SaveIcon } from "./icons";
+import { usePaintings } from "./usePaintings";
+import { useZoomAndPan } from "./useZoomAndPan";
+
+const titles: Record<Which, string> = { dense: "Dense", sparse: "Trace of this sample" };
+const models: Record<Which, string> = { dense: "dense model", sparse: "trace" };
+
+function progressText(picture: Picture): string {
+  const { state, step, steps } = picture;
+  if (state === "rendering") return `step ${step} of ${steps} · ${seconds(picture.seconds)}`;
+  if (state === "stopped") return `stopped at ${step} of ${steps} · ${seconds(picture.seconds)}`;
+  if (state === "done") return `${steps} steps · ${seconds(picture.seconds)}`;
+  return state === "waiting" ? "waiting" : "\u00a0";
+}
+
+/** The canvas, said in words. */
+function describe(which: Which, picture: Picture, classes: readonly string[]): string {
+  const { state, step, steps } = picture;
+  const what = `What excites ${describeNeuron(picture.neuron, classes)} in the ${models[which]}`;
+  if (state === "empty" || picture.neuron === "") return `No picture of the ${models[which]} yet`;
+  if (state === "waiting") return `${what}: waiting`;
+  if (state === "rendering") return `${what}: rendering, step ${step} of ${steps}`;
+  return state === "stopped" ? `${what}: stopped at step ${step} of ${steps}` : `${what}: done`;
+}
+
+function save(panel: PanelState, which: Which, canvas: HTMLCanvasElement) {
+  const { samples, sample_id, sparsity } = panel.traits;
+  const sample = samples.value.find((known) => known.id === sample_id.value);
+  const part = which === "dense" ? "dense" : `trace-${(sparsity.value * 100).toFixed(1)}`;
+  const name = fileName(sample?.title ?? "", panel.traits[which].value.neuron, part);
+  canvas.toBlob((blob) => {
+    if (!blob) {
+      panel.pageError.value = "The browser could not make a PNG of this picture.";
+      return;
+    }
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(blob);
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  }, "image/png");
+}
+
+/** One of the two pictures, with what there is to say about it. */
+export function PictureView({ which }: { which: Which }) {
+  const panel = usePanel();
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const frame = useRef<HTMLDivElement>(null);
+  const picture = panel.traits[which].value;
+  const { blank, stale } = usePaintings(panel, which, canvas);
+  useZoomAndPan(panel, frame);
+
+  const viewport = panel.viewport.value;
+  const { state, step, steps, activation } = picture;
+  const share = state === "done" ? 1 : steps > 0 ? step / steps : 0;
+  const running = state === "rendering" || state === "stopped";
+  const showing = !blank.value && state !== "empty";
+  return (
+    <figure class={`sw-picture sw-${which}`} data-state={state} data-stale={stale.value && showing}>
+      <div
+        class="sw-frame"
+        ref={frame}
+        role="group"
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it zooms and pans by keys
+        tabIndex={0}
+        aria-label={`${titles[which]}: plus and minus zoom, arrows move, 0 shows the whole picture`}
+        data-zoomed={viewport.scale > 1}
+      >
+        <canvas
+          ref={canvas}
+          role="img"
+          aria-label={describe(which, picture, panel.traits.app.value.classes)}
+          style={{ transform: transform(viewport), visibility: showing ? "visible" : "hidden" }}
+        />
+        {!showing && <span class="sw-placeholder">{state === "empty" ? "no picture yet" : "waiting"}</span>}
+        {showing && stale.value && <span class="sw-badge">waiting</span>}
+        <span class="sw-progress" data-on={running} aria-hidden="true">
+          <span style={{ width: `${share * 100}%` }} />
+        </span>
+      </div>
+      <figcaption>
+        <span class="sw-caption-title">{titles[which]}</span>
+        <button
+          type="button"
+          class="sw-button sw-icon-button sw-quiet"
+          aria-label={`Save the ${models[which]}'s picture as PNG`}
+          title="Save as PNG"
+          disabled={!showing}
+          onClick={() => canvas.current && save(panel, which, canvas.current)}
+        >
+          <SaveIcon />
+        </button>
+        <span class="sw-line sw-secondary">{progressText(picture)}</span>
+        <span class="sw-line sw-secondary sw-number">
+          {activation === null ? "\u00a0" : `activation ${activation.toFixed(2)}`}
+        </span>
+      </figcaption>
+    </figure>
+  );
+}

@@ -1,0 +1,53 @@
+import { percent } from "../lib/format";
+import { usePanel } from "../state";
+
+function Bar({ share, which }: { share: number | null; which: "dense" | "sparse" }) {
+  return (
+    <span class={`sw-bar sw-${which}`}>
+      <span style={{ width: `${(share ?? 0) * 100}%` }} />
+    </span>
+  );
+}
+
+/** What the sample is taken for, by the dense model and by its trace. */
+export function Predictions() {
+  const panel = usePanel();
+  const { sample_id, rows } = panel.traits.predictions.value;
+  const stale = sample_id !== panel.traits.sample_id.value;
+  return (
+    <section class="sw-predictions" aria-busy={stale}>
+      <table>
+        <caption>Prediction</caption>
+        <thead>
+          <tr>
+            <th scope="col">
+              <span class="sw-hidden">Class</span>
+            </th>
+            <td />
+            <th scope="col" class="sw-number sw-dense">
+              dense %
+            </th>
+            <th scope="col" class="sw-number sw-sparse">
+              trace %
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.map((row) => (
+            <tr key={row.index}>
+              <th scope="row" title={row.name}>
+                {row.name}
+              </th>
+              <td class="sw-bars" aria-hidden="true">
+                <Bar share={row.dense} which="dense" />
+                <Bar share={row.sparse} which="sparse" />
+              </td>
+              <td class="sw-number sw-dense">{percent(row.dense)}</td>
+              <td class="sw-number sw-sparse">{row.sparse === null ? "–" : percent(row.sparse)}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </section>
+  );
+}

@@ -1,0 +1,85 @@
+import { useEffect, useRef } from "preact/hooks";
+import { useBlobUrl } from "../lib/useBlobUrl";
+import { usePanel } from "../state";
+import type { SampleInfo } from "../wire";
+import { addFiles } from "./addFiles";
+import { PlusIcon } from "./icons";
+import { TileGrid } from "./TileGrid";
+
+function Thumbnail({ sample }: { sample: SampleInfo }) {
+  const url = useBlobUrl(sample.thumb);
+  return (
+    <>
+      <span class="sw-tile-image">{url && <img src={url} alt="" draggable={false} />}</span>
+      <span class="sw-tile-text">{sample.label || sample.title}</span>
+    </>
+  );
+}
+
+function nameOf(sample: SampleInfo): string {
+  if (!sample.label || sample.label === sample.title) return sample.title;
+  return `${sample.title} · ${sample.label}`;
+}
+
+/** The samples to choose from, and the way to bring one's own. */
+export function Samples() {
+  const panel = usePanel();
+  const samples = panel.traits.samples.value;
+  const selected = panel.traits.sample_id.value;
+  const scroller = useRef<HTMLDivElement>(null);
+  const picker = useRef<HTMLInputElement>(null);
+
+  // A sample chosen elsewhere (Python, another view, just added) comes into sight; the page itself stays where it is.
+  useEffect(() => {
+    const box = scroller.current;
+    const tile = box?.querySelector<HTMLElement>('[aria-checked="true"]');
+    if (!box || !tile) return;
+    const above = tile.offsetTop - box.scrollTop;
+    const below = above + tile.offsetHeight - box.clientHeight;
+    if (above < 0) box.scrollTop += above;
+    else if (below > 0) box.scrollTop += below;
+  }, [selected, samples]);
+
+  const current = samples.find((sample) => sample.id === selected);
+  return (
+    <section class="sw-samples" aria-labelledby={panel.id("samples")}>
+      <div class="sw-heading">
+        <h3 id={panel.id("samples")}>Sample</h3>
+        <button type="button" class="sw-button sw-quiet" onClick={() => picker.current?.click()}>
+          <PlusIcon />
+          Add image
+        </button>
+        <input
+          ref={picker}
+          type="file"
+          accept="image/*"
+          multiple
+          hidden
+          aria-label="Image files to add"
+          onChange={(event) => {
+            const input = event.currentTarget;
+            void addFiles(panel, [...(input.files ?? [])]);
+            // The same file can be chosen again.
+            input.value = "";
+          }}
+        />
+      </div>
+      <div class="sw-scroll" ref={scroller}>
+        <TileGrid
+          label="Sample"
+          class="sw-sample-grid"
+          items={samples}
+          keyOf={(sample) => sample.id}
+          selected={selected}
+          titleOf={nameOf}
+          onSelect={(sample) => panel.connection.setSoon("sample_id", sample.id)}
+        >
+          {(sample) => <Thumbnail sample={sample} />}
+        </TileGrid>
+      </div>
+      <p class="sw-line sw-secondary" title={current && nameOf(current)}>
+        {current ? nameOf(current) : "\u00a0"}
+      </p>
+    </section>
+  );
+}

@@ -1,0 +1,74 @@
+import { count, median, percent, seconds } from "../lib/format";
+import { usePanel } from "../state";
+import type { TraceInfo } from "../wire";
+
+export function isTrace(trace: Partial<TraceInfo>): trace is TraceInfo {
+  return typeof trace.total === "number" && Array.isArray(trace.layers);
+}
+
+function errors(trace: TraceInfo): { middle: number; worst: number; where: string } | null {
+  const measured = trace.layers.filter((layer) => typeof layer.error === "number");
+  if (measured.length === 0) return null;
+  const worst = measured.reduce((a, b) => ((b.error as number) > (a.error as number) ? b : a));
+  return {
+    middle: median(measured.map((layer) => layer.error as number)),
+    worst: worst.error as number,
+    where: worst.name,
+  };
+}
+
+/** What the trace is and what it cost, also where that is bad news. */
+export function TraceFacts() {
+  const panel = usePanel();
+  const trace = panel.traits.trace.value;
+  if (!isTrace(trace)) {
+    return (
+      <div class="sw-facts">
+        <p class="sw-secondary">No trace of this sample yet.</p>
+      </div>
+    );
+  }
+  const error = errors(trace);
+  const wanted = panel.held.value ?? panel.traits.sparsity.value;
+  const stale = Math.abs(trace.sparsity - wanted) > 1e-6;
+  const layers = trace.layers.length === 1 ? "1 layer" : `${trace.layers.length} layers`;
+  return (
+    <div class="sw-facts" aria-busy={stale}>
+      <p>
+        <span>
+          kept <b>{count(trace.kept)}</b> of {count(trace.total)} weights
+        </span>
+        <span class="sw-secondary sw-line">
+          {percent(trace.total > 0 ? trace.kept / trace.total : 0)} % in {layers}
+          {trace.dense_layers > 0 && `, ${trace.dense_layers} left dense`}
+        </span>
+      </p>
+      <p>
+        {trace.agrees ? (
+          <span class="sw-agrees" title={`Both predict ${trace.dense_class}`}>
+            ✓ both predict <b>{trace.dense_class}</b>
+          </span>
+        ) : (
+          <span class="sw-disagrees" title={`The dense model predicts ${trace.dense_class}`}>
+            ✗ the trace predicts <b>{trace.sparse_class}</b>
+          </span>
+        )}
+        <span class="sw-secondary sw-line">
+          {trace.agrees ? "" : `not ${trace.dense_class} · `}KL divergence {trace.kl.toFixed(2)}
+        </span>
+      </p>
+      <p>
+        {error ? (
+          <span title={`Relative error of what a layer puts out; worst in ${error.where}`}>
+            relative error <b>{error.middle.toFixed(2)}</b>, worst {error.worst.toFixed(2)}
+          </span>
+        ) : (
+          <span>relative error not measured</span>
+        )}
+        <span class="sw-secondary sw-line">
+          {trace.augmentations} augmentations · {seconds(trace.seconds)}
+        </span>
+      </p>
+    </div>
+  );
+}

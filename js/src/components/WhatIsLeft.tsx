@@ -1,0 +1,82 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { usePanel } from "../state";
+import { LayerTable } from "./LayerTable";
+
+const PATIENCE_MS = 20_000;
+
+/**
+ * The layers of the trace as a Plotly chart, or as a table. The chart is a widget of its own with plotly.js in it, so
+ * it is asked for only when someone looks; where it can't be had, the table says the same.
+ */
+export function WhatIsLeft() {
+  const panel = usePanel();
+  const reference = panel.traits.chart.value;
+  const place = useRef<HTMLDivElement>(null);
+  const [open, setOpen] = useState(false);
+  const [view, setView] = useState<"chart" | "table">("chart");
+  const [state, setState] = useState<"waiting" | "shown" | "failed">("waiting");
+
+  useEffect(() => {
+    if (open && !reference) panel.send({ type: "chart" });
+  }, [open, reference, panel]);
+
+  useEffect(() => {
+    if (!open || reference) return;
+    const timer = setTimeout(() => setState("failed"), PATIENCE_MS);
+    return () => clearTimeout(timer);
+  }, [open, reference]);
+
+  useEffect(() => {
+    if (!open || !reference || !place.current) return;
+    const { host } = panel;
+    if (!host) {
+      setState("failed");
+      return;
+    }
+    const off = new AbortController();
+    const el = document.createElement("div");
+    place.current.replaceChildren(el);
+    host
+      .getWidget(reference)
+      .then((widget) => (off.signal.aborted ? undefined : widget.render({ el, signal: off.signal })))
+      .then(() => !off.signal.aborted && setState("shown"))
+      .catch((reason: unknown) => {
+        if (off.signal.aborted) return;
+        console.warn("the chart could not be shown", reason);
+        setState("failed");
+      });
+    return () => {
+      off.abort();
+      el.remove();
+    };
+  }, [open, reference, panel]);
+
+  const table = view === "table" || state === "failed";
+  return (
+    <details class="sw-left" onToggle={(event) => setOpen(event.currentTarget.open)}>
+      <summary>
+        <h3>What is left</h3>
+        <span class="sw-secondary">kept weights and relative error, layer by layer</span>
+      </summary>
+      <fieldset class="sw-segments" aria-label="How to show the layers">
+        {(["chart", "table"] as const).map((choice) => (
+          <button
+            key={choice}
+            type="button"
+            aria-pressed={(choice === "table") === table}
+            disabled={choice === "chart" && state === "failed"}
+            onClick={() => setView(choice)}
+          >
+            {choice === "chart" ? "Chart" : "Table"}
+          </button>
+        ))}
+      </fieldset>
+      {state === "failed" && <p class="sw-secondary">The chart can't be shown here: this is its table.</p>}
+      <div class="sw-chart" hidden={table} aria-busy={state === "waiting"}>
+        {state === "waiting" && <p class="sw-secondary">drawing the chart …</p>}
+        <div ref={place} />
+      </div>
+      {open && table && <LayerTable />}
+    </details>
+  );
+}

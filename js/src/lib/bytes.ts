@@ -1,0 +1,25 @@
+import type { Bytes } from "../wire";
+
+/** The bytes that a view stands for, and no others of its buffer. */
+export function toUint8(data: unknown): Uint8Array<ArrayBuffer> {
+  if (data instanceof ArrayBuffer) return new Uint8Array(data);
+  if (ArrayBuffer.isView(data))
+    return new Uint8Array(data.buffer as ArrayBuffer, data.byteOffset, data.byteLength);
+  return new Uint8Array(0);
+}
+
+export function isEmpty(data: Bytes | null | undefined): boolean {
+  return !data || data.byteLength === 0;
+}
+
+/** The image type, from the first bytes: frames are JPEG or PNG, whichever was smaller to make. */
+export function sniff(bytes: Uint8Array): "image/png" | "image/jpeg" | "" {
+  if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "image/png";
+  if (bytes[0] === 0xff && bytes[1] === 0xd8) return "image/jpeg";
+  return "";
+}
+
+export function toBlob(data: unknown): Blob {
+  const bytes = toUint8(data);
+  return new Blob([bytes], { type: sniff(bytes) });
+}

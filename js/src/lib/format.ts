@@ -1,0 +1,49 @@
+const narrowSpace = "\u202f";
+
+/** 1230506 → "1 230 506", with spaces that neither break nor widen. */
+export function count(value: number): string {
+  return Math.round(value)
+    .toString()
+    .replace(/\B(?=(\d{3})+$)/g, narrowSpace);
+}
+
+/** 1230506 → "1.23 M". */
+export function short(value: number): string {
+  const units: [number, string][] = [
+    [1e9, "G"],
+    [1e6, "M"],
+    [1e3, "k"],
+  ];
+  for (const [size, unit] of units) {
+    if (value >= size) return `${(value / size).toPrecision(3)}${narrowSpace}${unit}`;
+  }
+  return String(Math.round(value));
+}
+
+/** A share in [0, 1] in percents, without the sign, always with as many decimals: figures keep their places. */
+export function percent(share: number, decimals = 1): string {
+  return (share * 100).toFixed(decimals);
+}
+
+export function seconds(value: number): string {
+  if (value < 100) return `${value.toFixed(1)}${narrowSpace}s`;
+  const minutes = Math.floor(value / 60);
+  return `${minutes}:${String(Math.floor(value % 60)).padStart(2, "0")}${narrowSpace}min`;
+}
+
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = sorted.length >> 1;
+  if (sorted.length === 0) return Number.NaN;
+  return sorted.length % 2
+    ? (sorted[half] as number)
+    : ((sorted[half - 1] as number) + (sorted[half] as number)) / 2;
+}
+
+/** Something that every file system takes as a name. */
+export function fileName(...parts: string[]): string {
+  const safe = parts
+    .map((part) => part.replace(/[^\p{L}\p{N}._@-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, ""))
+    .filter((part) => part !== "");
+  return `${safe.join("_").slice(0, 120) || "picture"}.png`;
+}

@@ -1,0 +1,79 @@
+// The sparsity slider's scale. What a trace loses happens near 1, so the handle moves finer there:
+// s = MAX · (1 − (1 − p)²), with p the handle's place in [0, 1]. 50 % lies at 0.30, 90 % at 0.70, 98 % at 0.90.
+
+export const MAX_SPARSITY = 0.99;
+
+export function clampSparsity(sparsity: number): number {
+  return Math.min(MAX_SPARSITY, Math.max(0, sparsity));
+}
+
+export function toPlace(sparsity: number): number {
+  return 1 - Math.sqrt(1 - clampSparsity(sparsity) / MAX_SPARSITY);
+}
+
+export function toSparsity(place: number): number {
+  const rest = 1 - Math.min(1, Math.max(0, place));
+  return MAX_SPARSITY * (1 - rest * rest);
+}
+
+/** Tenths of a percent are the finest that the panel shows and sets. */
+export function round(sparsity: number): number {
+  return clampSparsity(Math.round(sparsity * 1000) / 1000);
+}
+
+/** Where a dragged handle rests: whole percents, halves from 90 % on, so that values are met again. */
+export function snap(sparsity: number): number {
+  const grid = sparsity < 0.9 ? 100 : 200;
+  return round(Math.round(sparsity * grid) / grid);
+}
+
+/** The value a pointer at `place` means: a solved sparsity nearby (they show at once), else one on the grid. */
+export function snapPlace(place: number, solved: readonly number[], reach: number): number {
+  const value = snap(toSparsity(place));
+  let best = value;
+  let distance = reach;
+  for (const candidate of solved) {
+    const away = Math.abs(toPlace(candidate) - place);
+    if (away < distance) {
+      distance = away;
+      best = clampSparsity(candidate);
+    }
+  }
+  return best;
+}
+
+/** The value that a key leads to, or null where the key is none of the slider's. */
+export function stepKey(sparsity: number, key: string): number | null {
+  const fine = (sign: number) => {
+    const from = sign > 0 ? sparsity : sparsity - 1e-9;
+    const step = from < 0.9 - 1e-9 ? 0.01 : 0.005;
+    return round(sparsity + sign * step);
+  };
+  switch (key) {
+    case "ArrowRight":
+    case "ArrowUp":
+      return fine(1);
+    case "ArrowLeft":
+    case "ArrowDown":
+      return fine(-1);
+    case "PageUp":
+      return round(sparsity + 0.1);
+    case "PageDown":
+      return round(sparsity - 0.1);
+    case "Home":
+      return 0;
+    case "End":
+      return MAX_SPARSITY;
+    default:
+      return null;
+  }
+}
+
+/** Reads "91", "91.5 %" or "0.915" as a sparsity; null where it is none. "0." and a fraction is a share, the rest percents. */
+export function parseSparsity(text: string): number | null {
+  const cleaned = text.trim().replace(",", ".");
+  const number = cleaned.replace(/\s*%$/, "");
+  if (!/^(\d+\.?\d*|\.\d+)$/.test(number)) return null;
+  const value = /^0?\.\d+$/.test(cleaned) ? Number(number) : Number(number) / 100;
+  return value <= MAX_SPARSITY + 1e-9 ? round(value) : null;
+}

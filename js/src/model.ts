@@ -1,0 +1,126 @@
+// The thin adapter between an anywidget model and plain state: a signal a trait, and one way back.
+
+import { batch, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { type Throttled, throttle } from "./lib/throttle";
+
+type Callback = (...args: unknown[]) => void;
+
+/** What we use of an anywidget model (its proxy in `render`). */
+export interface AnyModel {
+  get(name: string): unknown;
+  set(name: string, value: unknown): void;
+  save_changes(): void;
+  send(content: unknown, callbacks?: unknown, buffers?: ArrayBuffer[] | ArrayBufferView[]): void;
+  on(name: string, callback: Callback): void;
+  off(name: string, callback: Callback): void;
+}
+
+/** What we use of anywidget's host (0.11): children, rendered into our own DOM. */
+export interface Host {
+  getWidget(
+    ref: string,
+  ): Promise<{ render(target: { el: HTMLElement; signal?: AbortSignal }): Promise<unknown> }>;
+}
+
+export interface Connection<T extends object> {
+  /** A signal a trait, always equal to the model. */
+  readonly traits: { readonly [K in keyof T]: ReadonlySignal<T[K]> };
+  /** False once the kernel is known to be gone: nothing that is set will be answered. */
+  readonly live: ReadonlySignal<boolean>;
+  set<K extends keyof T & string>(name: K, value: T[K]): void;
+  /** `set`, at most every 40 ms: for a handle that is being dragged. A later `set` of the same trait overtakes it. */
+  setSoon<K extends keyof T & string>(name: K, value: T[K]): void;
+  send(message: object, buffers?: ArrayBufferView[]): void;
+  onMessage(callback: (message: unknown, buffers: readonly unknown[]) => void): () => void;
+  /** Sends what is still waiting and takes every listener off the model. */
+  dispose(): void;
+}
+
+const INTERVAL_MS = 40;
+
+export function connect<T extends object>(model: AnyModel, defaults: T): Connection<T> {
+  const names = Object.keys(defaults) as (keyof T & string)[];
+  const read = <K extends keyof T & string>(name: K): T[K] =>
+    (model.get(name) as T[K] | null) ?? defaults[name];
+
+  const live = signal(true);
+  const signals = Object.fromEntries(names.map((name) => [name, signal(read(name))])) as {
+    [K in keyof T]: Signal<T[K]>;
+  };
+  const listeners: [string, Callback][] = [];
+  const listen = (name: string, callback: Callback) => {
+    // The proxy does not tell whether the comm lives, but calls back with the view as `this`, which knows.
+    const heard = function (this: unknown, ...args: unknown[]) {
+      const owner = this as { model?: { comm_live?: boolean } } | undefined;
+      if (typeof owner?.model?.comm_live === "boolean") live.value = owner.model.comm_live;
+      callback(...args);
+    };
+    listeners.push([name, heard]);
+    model.on(name, heard);
+    return heard;
+  };
+
+  for (const name of names) {
+    listen(`change:${name}`, () => {
+      signals[name].value = read(name);
+    });
+  }
+  listen("comm_live_update", () => {});
+  listen("comm:close", () => {
+    live.value = false;
+  });
+
+  /** A dead comm throws (or worse, says nothing): the panel says so once instead of failing on every click. */
+  const attempt = (action: () => void) => {
+    try {
+      action();
+    } catch (reason) {
+      console.warn("the kernel did not take a message", reason);
+      live.value = false;
+    }
+  };
+
+  const waiting = new Map<string, Throttled<[unknown]>>();
+  const push = (name: string, value: unknown) =>
+    batch(() =>
+      attempt(() => {
+        model.set(name, value);
+        model.save_changes();
+      }),
+    );
+
+  return {
+    traits: signals,
+    live,
+    set(name, value) {
+      waiting.get(name)?.cancel();
+      push(name, value);
+    },
+    setSoon(name, value) {
+      let soon = waiting.get(name);
+      if (!soon) {
+        soon = throttle((newest: unknown) => push(name, newest), INTERVAL_MS);
+        waiting.set(name, soon);
+      }
+      soon(value);
+    },
+    send(message, buffers = []) {
+      attempt(() => model.send(message, undefined, buffers));
+    },
+    onMessage(callback) {
+      const heard = listen("msg:custom", (message, buffers) =>
+        callback(message, (buffers as unknown[]) ?? []),
+      );
+      return () => {
+        const at = listeners.findIndex(([, known]) => known === heard);
+        if (at < 0) return;
+        listeners.splice(at, 1);
+        model.off("msg:custom", heard);
+      };
+    },
+    dispose() {
+      for (const soon of waiting.values()) soon.flush();
+      for (const [name, callback] of listeners.splice(0)) model.off(name, callback);
+    },
+  };
+}
