@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
+from torchvision import transforms
+
+from spade_widgets.classifier import ImageClassifier
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -27,5 +31,41 @@ def data_dir() -> Path:
     named = os.environ.get("SPADE_WIDGETS_DATA")
     folder = Path(named) if named else CHECKOUT.parent / "shared"
     if not (folder / "models").is_dir():
-        pytest.skip(f"no real weights in {folder} (SPADE_WIDGETS_DATA names their folder)")
+        pytest.skip("no real weights: SPADE_WIDGETS_DATA names no folder of them, and none is beside the checkout")
     return folder
+
+
+@pytest.fixture
+def tiny_model() -> nn.Module:
+    """A random classifier of 32 px images into five classes: convolutions (one strided, one grouped), norm, head."""
+    torch.manual_seed(1)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 16, 3, stride=2, padding=1, groups=2),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(16, 5),
+    ).eval()
+
+
+@pytest.fixture
+def tiny(tiny_model: nn.Module) -> ImageClassifier:
+    """`tiny_model` as a classifier."""
+    preprocess = transforms.Compose(
+        [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]
+    )
+    return ImageClassifier(tiny_model, class_names=["ant", "bee", "cat", "dog", "eel"], preprocess=preprocess)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Names every browser test that did not run, and why: the suite being green says nothing about the panel then."""
+    skipped = [report for report in terminalreporter.stats.get("skipped", ()) if "browser" in report.keywords]
+    if not skipped:
+        return
+    terminalreporter.section("browser tests that did NOT run", yellow=True, bold=True)
+    for report in skipped:
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.line(f"{report.nodeid}: {reason}")
