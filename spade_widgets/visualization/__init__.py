@@ -1,0 +1,11 @@
+"""Feature visualization: the picture that excites a neuron, under a dense classifier or under a sample's trace.
+
+Objectives, the image parameterisation and the transforms are Lucent's; the loop is ours (`renderer`). Importing this
+package does not import Lucent: that happens when the first `Renderer` is made.
+"""
+
+from spade_widgets.visualization.activations import activation_maps, strongest
+from spade_widgets.visualization.overlay import overlay
+from spade_widgets.visualization.renderer import Frame, Renderer, render, visualize
+
+__all__ = ["Frame", "Renderer", "activation_maps", "overlay", "render", "strongest", "visualize"]

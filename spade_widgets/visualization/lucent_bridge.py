@@ -1,0 +1,189 @@
+"""The one place that touches Lucent: what we take from it, and how its global state is kept from doing harm.
+
+Lucent picks its device when it is imported and its transforms draw from NumPy's global generator. A kernel's user draws
+from that generator too, perhaps in this moment in another thread. So while Lucent's functions run here, under a lock,
+its modules see the model's device, and in place of `numpy.random` a generator of the step's own; afterwards they see
+what they saw before. A second thread that uses Lucent by itself meanwhile draws from NumPy as always (but shares the
+device, which Lucent has one of).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import random
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+#: (n, 3, h, w) → (n, 3, h', w'), differentiable; may draw random numbers.
+Transform: TypeAlias = Callable[[Tensor], Tensor]
+
+_lock = threading.Lock()
+
+
+@functools.cache
+def _module(name: str) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # kornia's own use of what PyTorch deprecates
+        return importlib.import_module(f"lucent.optvis.{name}")
+
+
+def objectives() -> Any:
+    """The module `lucent.optvis.objectives`."""
+    return _module("objectives")
+
+
+def standard_transforms(size: tuple[int, int]) -> list[Transform]:
+    """Lucent's standard transforms, their pixels scaled to the picture.
+
+    Lucent's are tuned for 224 px: grey margin of 12, shift by up to 8, scale by 0.9 to 1.1, turn by up to 10°, shift by
+    up to 4. On a 64 px picture a margin of 12 would be more than a third of what the network sees.
+
+    Args:
+        size: rows and columns of the picture, in pixels.
+    """
+    transform = _module("transform")
+    unit = max(size) / 224
+    return [
+        transform.pad(max(1, round(12 * unit)), mode="constant", constant_value=0.5),
+        transform.jitter(max(2, round(8 * unit))),  # shifts by 0 to d − 1 pixels; d of 1 would be none
+        transform.random_scale([1 + (i - 5) / 50 for i in range(11)]),
+        transform.random_rotate([*range(-10, 11), *(5 * [0])]),
+        transform.jitter(max(2, round(4 * unit))),
+    ]
+
+
+def transform_image(
+    transforms: Sequence[Transform], images: Tensor, seed: int, step: int, *, fork_global: bool
+) -> Tensor:
+    """Apply transforms in turn, with the random numbers of this seed and step.
+
+    Args:
+        transforms: Lucent's, or any like them.
+        images: (n, 3, h, w) in 0…1.
+        seed: with `step`, all that the random numbers depend on.
+        step: see `seed`.
+        fork_global: also seed the global generators of torch, NumPy and Python for the duration, and put them back:
+            needed for transforms that are not Lucent's. Other threads that draw meanwhile are disturbed by it.
+    """
+    sequence = np.random.SeedSequence([seed, step])
+    with _lucent_on(images.device, np.random.default_rng(sequence)):
+        if not fork_global:
+            return _apply(transforms, images)
+        with _global_generators(int(sequence.generate_state(1)[0]), images.device):
+            return _apply(transforms, images)
+
+
+def fourier_image(size: tuple[int, int], seed: int, device: torch.device) -> tuple[Tensor, Callable[[], Tensor]]:
+    """Lucent's Fourier image with decorrelated colours: (the parameters, a function of them that gives the picture).
+
+    The start does not depend on the device, nor on how the global generators stand.
+
+    Args:
+        size: rows and columns.
+        seed: of the start.
+        device: where the picture is made.
+
+    Returns:
+        The spectrum (1, 3, h, w // 2 + 1 or more, 2), float32, a leaf that requires gradients, and the function, which
+        gives (1, 3, h, w) in 0…1.
+    """
+    generator = torch.Generator("cpu").manual_seed(seed)
+    spatial = _module("param.spatial")
+    with _lucent_on(device), _DrawFrom(generator):
+        (spectrum,), correlated = spatial.fft_image((1, 3, *size))
+    # Lucent's own `to_valid_rgb` puts this matrix on the GPU wherever there is one, also for a model on the CPU.
+    mixing = torch.tensor(_module("param.color").color_correlation_normalized, device=device)
+
+    def picture() -> Tensor:
+        return torch.sigmoid(torch.einsum("nchw,dc->ndhw", correlated(), mixing))
+
+    return spectrum, picture
+
+
+def fit(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Bring transformed pictures back to the size that the model takes.
+
+    The middle is cut out, so that a pixel of the picture stays a pixel of the input and scaling stays scaling; Lucent
+    instead shrinks the whole, margins included. What transforms have made too small is enlarged.
+    """
+    rows, cols = images.shape[2:]
+    if rows < size[0] or cols < size[1]:
+        return F.interpolate(images, size, mode="bilinear", align_corners=True)
+    top, left = (rows - size[0]) // 2, (cols - size[1]) // 2
+    return images[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _apply(transforms: Sequence[Transform], images: Tensor) -> Tensor:
+    for transform in transforms:
+        images = transform(images)
+    return images
+
+
+class _Numpy:
+    """NumPy as one thread is to see it: with a generator of its own for `random`."""
+
+    def __init__(self, generator: np.random.Generator) -> None:
+        self._generator, self._thread = generator, threading.get_ident()
+
+    @property
+    def random(self) -> np.random.Generator | ModuleType:
+        return self._generator if threading.get_ident() == self._thread else np.random
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np, name)
+
+
+class _DrawFrom(TorchFunctionMode):
+    """Lets this thread's `torch.randn` draw float32 from one CPU generator, whatever the defaults are."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        super().__init__()
+        self._generator = generator
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        own = {"generator": self._generator, "device": "cpu", "dtype": torch.float32} if func is torch.randn else {}
+        return func(*args, **{**(kwargs or {}), **own})
+
+
+@contextmanager
+def _lucent_on(device: torch.device, generator: np.random.Generator | None = None) -> Iterator[None]:
+    transform, spatial = _module("transform"), _module("param.spatial")
+    with _lock:
+        before = transform.device, spatial.device, transform.np
+        transform.device = spatial.device = device
+        if generator is not None:
+            transform.np = _Numpy(generator)
+        try:
+            yield
+        finally:
+            transform.device, spatial.device, transform.np = before
+
+
+@contextmanager
+def _global_generators(seed: int, device: torch.device) -> Iterator[None]:
+    # The legacy generator of NumPy is the global one, and what such transforms draw from.
+    numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)

@@ -1,0 +1,115 @@
+"""What is maximised: Lucent's objectives, over the activations of our own early-stopping forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from spade_widgets.classifier import ImageClassifier
+from spade_widgets.errors import InputError
+from spade_widgets.neuron import Neuron
+from spade_widgets.visualization import lucent_bridge
+from spade_widgets.visualization.capture import OUTPUT, capture
+
+#: A Lucent objective: looks up layers' activations by name, gives the scalar loss to be minimised.
+Objective: TypeAlias = Callable[[Callable[[str], Tensor]], Tensor]
+
+#: Lucent's names for what is no layer: the model's output, and the picture before any transform.
+LABELS, INPUT = "labels", "input"
+
+
+def of_neuron(neuron: Neuron) -> Objective:
+    """Lucent's objective of a neuron: the mean of its channel, its value at one position, or its logit."""
+    objectives = lucent_bridge.objectives()
+    if neuron.layer is None:
+        return _objective(objectives.channel(LABELS, neuron.channel))
+    if neuron.position is None:
+        return _objective(objectives.channel(neuron.layer, neuron.channel))
+    row, col = neuron.position
+    return _objective(objectives.neuron(neuron.layer, neuron.channel, x=col, y=row))
+
+
+def _objective(objective: Any) -> Objective:
+    return objective  # type: ignore[no-any-return]  # Lucent has no types
+
+
+class Target:
+    """An objective on one network: evaluated with as short a forward pass as it allows.
+
+    Args:
+        module: a copy that is the target's own.
+        objective: Lucent's, or any function like it.
+        layers: the layers that the objective looks up; those it turns out to need besides are found when it first runs.
+    """
+
+    def __init__(self, module: nn.Module, objective: Objective, layers: Sequence[str] = ()) -> None:
+        self._module = module
+        self._objective = objective
+        self._needed = list(layers)
+        # Lucent writes layer4_1_conv2 where PyTorch writes layer4.1.conv2: an objective may use either.
+        self._names: dict[str, str] = {name.replace(".", "_"): name for name, _ in module.named_modules() if name}
+
+    def loss(self, inputs: Tensor, image: Tensor) -> Tensor:
+        """The scalar to be minimised, in float32.
+
+        Args:
+            inputs: (n, 3, h, w), the transformed and normalised picture.
+            image: (n, 3, h, w) in 0…1, the picture itself.
+
+        Raises:
+            InputError: if the objective looks for a layer or position that is not there.
+            ModelError: if the model fails on the input.
+        """
+        while True:
+            found = capture(self._module, inputs, self._needed) if self._needed else {}
+            try:
+                loss = self._objective(_Lookup(self, found, image))
+            except _NeededError as missing:
+                self._needed.append(missing.name)  # once a layer, at the first step only
+                continue
+            return torch.as_tensor(loss).float()
+
+    def resolve(self, name: str) -> str:
+        """The module that a Lucent objective's layer name means."""
+        if name == LABELS:
+            return OUTPUT
+        return self._names.get(name, name)
+
+
+class _NeededError(BaseException):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _Lookup:
+    """`T` of Lucent's objectives: layer name → activations."""
+
+    def __init__(self, target: Target, found: dict[str, Tensor], image: Tensor) -> None:
+        self._target, self._found, self._image = target, found, image
+
+    def __call__(self, name: str) -> Tensor:
+        if name == INPUT:
+            return self._image
+        resolved = self._target.resolve(name)
+        if resolved not in self._found:
+            raise _NeededError(resolved)
+        return self._found[resolved].float()
+
+
+def target_of(classifier: ImageClassifier, module: nn.Module, wanted: str | Neuron | Objective) -> Target:
+    """The target that a neuron, written or parsed, or an objective of the user's stands for.
+
+    Raises:
+        InputError: if the classifier has no such neuron.
+    """
+    if isinstance(wanted, str | Neuron):
+        neuron = classifier.neuron(wanted)
+        if neuron.layer is not None and classifier.layer(neuron.layer).size == (1, 1):
+            neuron = Neuron(neuron.layer, neuron.channel)  # its only position is the whole channel
+        return Target(module, of_neuron(neuron), [neuron.layer or OUTPUT])
+    if not callable(wanted):
+        raise InputError(f"A {type(wanted).__name__} is not a neuron: give 'layer:channel' or a Lucent objective.")
+    return Target(module, wanted)

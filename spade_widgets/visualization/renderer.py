@@ -1,0 +1,245 @@
+"""The optimisation loop: the picture that excites a neuron, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from spade_widgets.errors import InputError, ModelError
+from spade_widgets.neuron import Neuron
+from spade_widgets.prediction import Network
+from spade_widgets.visualization import lucent_bridge
+from spade_widgets.visualization.checks import positive, sides, whole
+from spade_widgets.visualization.lucent_bridge import Transform
+from spade_widgets.visualization.objective import Objective, Target, target_of
+
+MIN_SIZE, MAX_SIZE = 16, 1024
+
+#: Float16 gradients below 6e-8 vanish: they are computed this much larger, and scaled back in float32.
+_HALF_SCALE = 256.0
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Where a rendering stands.
+
+    Attributes:
+        step: how many steps are done, from 1.
+        steps: how many there will be.
+        activation: what the objective was at the start of the step, under the step's transforms; rises.
+        image: (3, h, w) float32 in 0…1 on the CPU, after the step.
+        dead: see `Renderer.dead`.
+    """
+
+    step: int
+    steps: int
+    activation: float
+    image: Tensor
+    dead: bool
+
+
+class Renderer:
+    """One visualization in the making. Call `step()` as often as you like; stop by not calling it, resume by calling.
+
+    The picture is Lucent's Fourier image with decorrelated colours, seen by the network through Lucent's random
+    transforms; Adam climbs (Olah et al., "Feature Visualization", Distill 2017). Everything random depends on `seed`
+    and the number of the step alone: two renderers of one seed, dense and sparse, start from the same picture and see
+    the same transforms at each step, in whatever order or thread they run. The global generators are not drawn from.
+
+    One renderer belongs to one thread at a time; several may run in several threads.
+
+    Args:
+        network: a classifier or a trace. Only a copy of its own is hooked, and only the neuron's layer.
+        neuron: `"layer:channel"`, `"layer:channel@row,col"`, `"logit:class"`, a `Neuron`, or a Lucent objective over
+            named layers (`lucent.optvis.objectives`).
+        seed: ≥ 0, of the first picture and of the transforms.
+        size: rows and columns, or one number for both, 16 to 1024 px. Default: the classifier's input size, which is
+            the only one that a classifier with a flattened head can be run on.
+        lr: Adam's step size, in the units of the spectrum.
+        transforms: what the picture goes through before the network sees it, anything (n, 3, h, w) → (n, 3, h', w').
+            Default: Lucent's standard ones, scaled to the size. Others may draw from the global generators: these are
+            seeded for the moment and put back, which disturbs other threads that draw at the same moment.
+
+    Raises:
+        InputError: if there is no such neuron, or an option is out of its range.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        neuron: str | Neuron | Objective,
+        *,
+        seed: int = 0,
+        size: int | tuple[int, int] | None = None,
+        lr: float = 0.05,
+        transforms: Sequence[Transform] | None = None,
+    ) -> None:
+        self._seed = whole("seed", seed, least=0)
+        rate = positive("lr", lr)
+        classifier = network.dense
+        self._classifier = classifier
+        self._neuron = neuron
+        self._target = self._aim(network)
+        self.size = classifier.input_size if size is None else sides(size, MIN_SIZE, MAX_SIZE)
+        self._own_transforms = transforms is None
+        self._transforms = list(lucent_bridge.standard_transforms(self.size) if transforms is None else transforms)
+        self._spectrum, self._picture = lucent_bridge.fourier_image(self.size, self._seed, classifier.device)
+        self._optimizer = torch.optim.Adam([self._spectrum], lr=rate)
+        self._next: Tensor | None = None
+        self._moved = False
+        self.steps_done = 0
+
+    @property
+    def dead(self) -> bool:
+        """Whether no step so far, under the present weights, had any gradient: nothing the picture shows reaches the
+        neuron, so the picture is no more than the noise it started from, or what other weights made of it."""
+        return self.steps_done > 0 and not self._moved
+
+    def step(self) -> float:
+        """Do one step.
+
+        Returns:
+            What the neuron was excited to by the picture before the step (a Lucent objective: its negative loss).
+
+        Raises:
+            ModelError: if the model fails on a picture of this size, or gives NaN or infinite values or gradients.
+        """
+        # The caller may have switched gradients off.
+        with torch.inference_mode(False), torch.enable_grad():
+            image = self._current()
+            seen = lucent_bridge.transform_image(
+                self._transforms, image, self._seed, self.steps_done, fork_global=not self._own_transforms
+            )
+            inputs = self._classifier.normalize(lucent_bridge.fit(seen, self.size))
+            loss = self._target.loss(inputs, image)
+            gradient = self._gradient(loss)
+        activation, peak = -float(loss.detach()), float(gradient.abs().max())
+        if not (math.isfinite(activation) and math.isfinite(peak)):
+            raise ModelError(
+                f"{self._what()} gives NaN or infinite values at step {self.steps_done + 1}, so it has no picture: "
+                "look for NaN in the weights, or use float32."
+            )
+        if peak > 0:  # else Adam's momentum would go on by itself
+            self._spectrum.grad = gradient
+            self._optimizer.step()
+            self._spectrum.grad = None
+            self._moved = True
+        self._next = None
+        self.steps_done += 1
+        return activation
+
+    def run(self, steps: int, *, every: int = 1) -> Iterator[Frame]:
+        """Go on until `steps` are done in all, yielding a frame after each `every` steps and after the last.
+
+        Raises:
+            InputError: if `steps` or `every` is no whole number from 1.
+            ModelError: see `step`.
+        """
+        return self._run(whole("steps", steps), whole("every", every))
+
+    def _run(self, steps: int, every: int) -> Iterator[Frame]:
+        while self.steps_done < steps:
+            activation = self.step()
+            if self.steps_done % every == 0 or self.steps_done == steps:
+                yield Frame(self.steps_done, steps, activation, self.image(), self.dead)
+
+    def swap(self, network: Network) -> None:
+        """Go on under other weights, from the picture as it is; the optimiser keeps its state.
+
+        Args:
+            network: the classifier or another trace of it.
+
+        Raises:
+            InputError: if it has no such neuron, or is on another device.
+        """
+        if network.dense.device != self._classifier.device:
+            raise InputError(
+                f"The picture is on {self._classifier.device}, the new weights are on {network.dense.device}."
+            )
+        before, self._classifier = self._classifier, network.dense
+        try:
+            self._target = self._aim(network)
+        except InputError:
+            self._classifier = before
+            raise
+        self._moved = False
+
+    def image(self) -> Tensor:
+        """The picture as it is: (3, h, w) float32 in 0…1, on the CPU."""
+        with torch.inference_mode(False), torch.enable_grad():
+            return self._current().detach()[0].cpu().clone()
+
+    def picture(self) -> Image.Image:
+        """The picture as it is, as a PIL image."""
+        return to_picture(self.image())
+
+    def _current(self) -> Tensor:
+        # With its graph: the picture that is shown after a step is the one that the next step starts from.
+        if self._next is None:
+            self._next = self._picture()
+        return self._next
+
+    def _aim(self, network: Network) -> Target:
+        return target_of(self._classifier, network.module(), self._neuron)
+
+    def _gradient(self, loss: Tensor) -> Tensor:
+        if not loss.requires_grad:
+            raise ModelError(f"{self._what()} gives no gradient: the model detaches it, or runs without gradients.")
+        scale = _HALF_SCALE if self._classifier.dtype == torch.float16 else 1.0
+        gradients: Sequence[Tensor | None] = torch.autograd.grad(loss * scale, [self._spectrum], allow_unused=True)
+        gradient = gradients[0]
+        if gradient is None:
+            return torch.zeros_like(self._spectrum)
+        return gradient / scale if scale != 1 else gradient
+
+    def _what(self) -> str:
+        return f"'{self._neuron}'" if isinstance(self._neuron, str | Neuron) else "The objective"
+
+
+def render(
+    network: Network,
+    neuron: str | Neuron | Objective,
+    *,
+    steps: int = 256,
+    every: int = 1,
+    seed: int = 0,
+    size: int | tuple[int, int] | None = None,
+    lr: float = 0.05,
+    transforms: Sequence[Transform] | None = None,
+) -> Iterator[Frame]:
+    """The frames of a new rendering, one each `every` steps; see `Renderer` for the arguments and errors.
+
+    Nothing runs between two frames: drop the iterator, and the rendering has stopped.
+    """
+    return Renderer(network, neuron, seed=seed, size=size, lr=lr, transforms=transforms).run(steps, every=every)
+
+
+def visualize(
+    network: Network,
+    neuron: str | Neuron | Objective,
+    *,
+    steps: int = 256,
+    seed: int = 0,
+    size: int | tuple[int, int] | None = None,
+    lr: float = 0.05,
+    transforms: Sequence[Transform] | None = None,
+) -> Image.Image:
+    """The picture that excites a neuron, under a classifier or under a trace; see `Renderer` for arguments and errors.
+
+    Two calls that differ in the network alone share start and transforms: what differs in the pictures is the network.
+    """
+    renderer = Renderer(network, neuron, seed=seed, size=size, lr=lr, transforms=transforms)
+    for _ in range(whole("steps", steps)):
+        renderer.step()
+    return renderer.picture()
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """(3, h, w) in 0…1 → PIL RGB image."""
+    pixels = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())
