@@ -101,7 +101,8 @@ def _drawn(
     if rng.random() < 0.5:
         picture = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     rgba = np.asarray(picture, dtype=np.float32) / 255
-    colours, coverage = rgba[..., :3], rgba[..., 3:]
+    # What is hardly there at all (the resampling's ripple) is cut off, so that a footprint is exact.
+    colours, coverage = rgba[..., :3], np.where(rgba[..., 3:] > 0.06, rgba[..., 3:], 0)
     grey = (colours @ _LUMA)[..., None]
     gain = 1 + rng.uniform(-tint, tint, 3).astype(np.float32) * 0.5 + np.float32(rng.uniform(-tint, tint))
     saturation = np.float32(1 + rng.uniform(-2 * tint, tint))
@@ -126,7 +127,7 @@ def _place(
     inside = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
     cover = coverage[inside] * np.float32(opacity)
     canvas[y0:y1, x0:x1] += cover * (colours[inside] - canvas[y0:y1, x0:x1])
-    footprint[y0:y1, x0:x1] = coverage[inside][..., 0] > 0.1
+    footprint[y0:y1, x0:x1] = coverage[inside][..., 0] > 0
     return footprint
 
 
