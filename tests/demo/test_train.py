@@ -13,27 +13,14 @@ from safetensors.torch import load_file
 from spade_widgets.demo.network import DemoNet
 from spade_widgets.demo.train import Trainee, attacked, images_of, main
 
-TINY = [*"--images 64 --batch 16 --clean-steps 3 --robust-steps 3 --fresh 40 --threads 1".split()]  # noqa: SIM905
-    "--images",
-    "64",
-    "--batch",
-    "16",
-    "--clean-steps",
-    "3",
-    "--robust-steps",
-    "3",
-    "--fresh",
-    "40",
-    "--threads",
-    "1",
-]
+TINY = {"images": 64, "batch": 16, "clean-steps": 3, "robust-steps": 3, "fresh": 40, "threads": 1}
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     threads = torch.get_num_threads()
-    main([*TINY, "--out", str(folder)])
+    main([f"--{name}={value}" for name, value in TINY.items()] + ["--out", str(folder)])
     torch.set_num_threads(threads)
     return folder
 
