@@ -39,28 +39,33 @@ export function ChannelField() {
 
   return (
     <>
-      <input
-        class="sw-input sw-channel-field"
-        type="text"
-        inputMode="numeric"
-        autocomplete="off"
-        spellcheck={false}
-        aria-label="Channel number"
-        aria-invalid={message !== ""}
-        aria-describedby={hint}
-        placeholder="channel"
-        title="A channel's number, or number@row,column; Enter goes there"
-        value={draft ?? shown}
-        onInput={(event) => setDraft(event.currentTarget.value)}
-        onKeyDown={(event) => {
-          if (event.key === "Enter") go();
-          if (event.key === "Escape") {
-            setDraft(null);
-            setMessage("");
-          }
-        }}
-        onBlur={go}
-      />
+      <div class="sw-channel-field">
+        <label class="sw-label" for={panel.id("channel")}>
+          channel
+        </label>
+        <input
+          id={panel.id("channel")}
+          class="sw-input"
+          type="text"
+          inputMode="numeric"
+          autocomplete="off"
+          spellcheck={false}
+          aria-invalid={message !== ""}
+          aria-describedby={hint}
+          placeholder="number"
+          title="A channel's number, or number@row,column; Enter goes there"
+          value={draft ?? shown}
+          onInput={(event) => setDraft(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Enter") go();
+            if (event.key === "Escape") {
+              setDraft(null);
+              setMessage("");
+            }
+          }}
+          onBlur={go}
+        />
+      </div>
       <p id={hint} class="sw-message" role="alert" hidden={message === ""}>
         {message}
       </p>

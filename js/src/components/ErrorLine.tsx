@@ -7,7 +7,7 @@ export function ErrorLine() {
   const gone = !panel.connection.live.value;
   const text = [panel.pageError.value, panel.traits.error.value].filter(Boolean).join(" ");
   return (
-    <div role="alert">
+    <div class="sw-errors" role="alert">
       {gone && <p class="sw-error">The kernel is gone: run the cell again.</p>}
       {text !== "" && (
         <p class="sw-error">

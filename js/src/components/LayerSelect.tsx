@@ -29,7 +29,7 @@ export function LayerSelect() {
   const known = layers.value.some((one) => one.name === layer.value);
   return (
     <select
-      class="sw-input"
+      class="sw-input sw-layer-select"
       aria-label="Layer"
       title={layer.value}
       value={layer.value}

@@ -36,28 +36,28 @@ export function NeuronBrowser() {
       <div class="sw-heading">
         <h3 id={panel.id("neuron")}>Neuron</h3>
       </div>
-      <div class="sw-fields">
-        <LayerSelect />
-        <ChannelField />
-      </div>
-      <div class="sw-scroll sw-channel-scroll">
-        <TileGrid
-          label="Channel"
-          class="sw-channel-grid"
-          items={rows}
-          keyOf={(row) => String(row.channel)}
-          selected={selected.value}
-          busy={stale}
-          titleOf={(row) => `Channel ${row.channel} · activation ${row.activation.toFixed(2)}`}
-          onSelect={(row) => panel.connection.setSoon("neuron", `${channels.value.layer}:${row.channel}`)}
-        >
-          {(row) => <ChannelTile row={row} />}
-        </TileGrid>
+      <LayerSelect />
+      <ChannelField />
+      <ClassPicker />
+      <div class="sw-channels">
+        <div class="sw-scroll sw-channel-scroll">
+          <TileGrid
+            label="Channel"
+            class="sw-channel-grid"
+            items={rows}
+            keyOf={(row) => String(row.channel)}
+            selected={selected.value}
+            busy={stale}
+            titleOf={(row) => `Channel ${row.channel} · activation ${row.activation.toFixed(2)}`}
+            onSelect={(row) => panel.connection.setSoon("neuron", `${channels.value.layer}:${row.channel}`)}
+          >
+            {(row) => <ChannelTile row={row} />}
+          </TileGrid>
+        </div>
       </div>
       <p class="sw-line sw-secondary">
-        {rows.length > 0 ? `most excited by this sample: ${rows.length} of ${total}` : "\u00a0"}
+        {rows.length > 0 ? `${rows.length} of ${total}, most excited first` : "\u00a0"}
       </p>
-      <ClassPicker />
     </section>
   );
 }

@@ -85,21 +85,25 @@ export function PictureView({ which }: { which: Which }) {
         </span>
       </div>
       <figcaption>
-        <span class="sw-caption-title">{titles[which]}</span>
-        <button
-          type="button"
-          class="sw-button sw-icon-button sw-quiet"
-          aria-label={`Save the ${models[which]}'s picture as PNG`}
-          title="Save as PNG"
-          disabled={!showing}
-          onClick={() => canvas.current && save(panel, which, canvas.current)}
-        >
-          <SaveIcon />
-        </button>
-        <span class="sw-line sw-secondary">{progressText(picture)}</span>
-        <span class="sw-line sw-secondary sw-number">
-          {activation === null ? "\u00a0" : `activation ${activation.toFixed(2)}`}
-        </span>
+        <div>
+          <span class="sw-caption-title">{titles[which]}</span>
+          <button
+            type="button"
+            class="sw-button sw-icon-button sw-quiet"
+            aria-label={`Save the ${models[which]}'s picture as PNG`}
+            title="Save as PNG"
+            disabled={!showing}
+            onClick={() => canvas.current && save(panel, which, canvas.current)}
+          >
+            <SaveIcon />
+          </button>
+        </div>
+        <div class="sw-caption-numbers">
+          <span class="sw-line sw-secondary">{progressText(picture)}</span>
+          <span class="sw-line sw-secondary sw-number">
+            {activation === null ? "\u00a0" : `activation ${activation.toFixed(2)}`}
+          </span>
+        </div>
       </figcaption>
     </figure>
   );

@@ -17,18 +17,16 @@ export function Predictions() {
   return (
     <section class="sw-predictions" aria-busy={stale}>
       <table>
-        <caption>Prediction</caption>
         <thead>
           <tr>
-            <th scope="col">
-              <span class="sw-hidden">Class</span>
+            <th scope="col" colSpan={2}>
+              <h3>Prediction, %</h3>
             </th>
-            <td />
             <th scope="col" class="sw-number sw-dense">
-              dense %
+              dense
             </th>
             <th scope="col" class="sw-number sw-sparse">
-              trace %
+              trace
             </th>
           </tr>
         </thead>

@@ -47,7 +47,6 @@ export function SparsityBar() {
           type="text"
           inputMode="decimal"
           autocomplete="off"
-          aria-label="Sparsity in percent"
           aria-invalid={message !== ""}
           aria-describedby={panel.id("sparsity-message")}
           title="Type a sparsity; Enter sets it"

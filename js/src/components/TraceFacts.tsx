@@ -38,7 +38,7 @@ export function TraceFacts() {
         <span>
           kept <b>{count(trace.kept)}</b> of {count(trace.total)} weights
         </span>
-        <span class="sw-secondary sw-line">
+        <span class="sw-secondary">
           {percent(trace.total > 0 ? trace.kept / trace.total : 0)} % in {layers}
           {trace.dense_layers > 0 && `, ${trace.dense_layers} left dense`}
         </span>
@@ -53,19 +53,21 @@ export function TraceFacts() {
             ✗ the trace predicts <b>{trace.sparse_class}</b>
           </span>
         )}
-        <span class="sw-secondary sw-line">
+        <span class="sw-secondary">
           {trace.agrees ? "" : `not ${trace.dense_class} · `}KL divergence {trace.kl.toFixed(2)}
         </span>
       </p>
       <p>
         {error ? (
-          <span title={`Relative error of what a layer puts out; worst in ${error.where}`}>
-            relative error <b>{error.middle.toFixed(2)}</b>, worst {error.worst.toFixed(2)}
+          <span
+            title={`Relative reconstruction error of a layer's output, median of all layers; worst in ${error.where}`}
+          >
+            error <b>{error.middle.toFixed(2)}</b>, worst {error.worst.toFixed(2)}
           </span>
         ) : (
-          <span>relative error not measured</span>
+          <span>error not measured</span>
         )}
-        <span class="sw-secondary sw-line">
+        <span class="sw-secondary">
           {trace.augmentations} augmentations · {seconds(trace.seconds)}
         </span>
       </p>
