@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from spade_widgets.errors import ModelError as ModelError
     from spade_widgets.errors import SpadeError as SpadeError
     from spade_widgets.neuron import Neuron as Neuron
-    from spade_widgets.predict import predict as predict
+    from spade_widgets.prediction import predict as predict
     from spade_widgets.pruning.plan import SparsityPlan as SparsityPlan
     from spade_widgets.pruning.spade import sweep as sweep
     from spade_widgets.pruning.spade import trace as trace
@@ -36,7 +36,7 @@ _HOMES = {
     "SpadeError": "errors",
     "SparsityPlan": "pruning.plan",
     "Trace": "pruning.trace",
-    "predict": "predict",
+    "predict": "prediction",
     "sweep": "pruning.spade",
     "trace": "pruning.spade",
     "trace_many": "pruning.spade",

@@ -156,12 +156,20 @@ class ImageClassifier:
         return seen
 
     @cached_property
-    def _layers(self) -> tuple[Layer, ...]:
+    def _recorded(self) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
         return record_layers(self.module(), self._blank())
+
+    @property
+    def _layers(self) -> tuple[Layer, ...]:
+        return self._recorded[0]
 
     def layers(self) -> tuple[Layer, ...]:
         """The layers whose neurons can be visualised, in the order in which the model runs them."""
         return self._layers
+
+    def prunable(self) -> tuple[str, ...]:
+        """The names of all `Conv2d` and `Linear` layers that the forward pass calls, in its order."""
+        return self._recorded[1]
 
     def layer(self, name: str) -> Layer:
         """The layer of that name.

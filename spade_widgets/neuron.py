@@ -103,33 +103,47 @@ def find_class(spec: str | int, class_names: Sequence[str]) -> int:
     raise InputError(f"There is no class '{text}'{_did_you_mean(text, class_names)}")
 
 
-def record_layers(module: nn.Module, example: Tensor) -> tuple[Layer, ...]:
-    """The layers of a module (a copy that may be hooked) in the order in which `example` (1, 3, h, w) passes them."""
-    found: dict[str, Layer] = {}
+def record_layers(module: nn.Module, example: Tensor) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
+    """What a module (a copy that may be hooked) runs on `example` (1, 3, h, w), in its order.
+
+    Returns:
+        The layers whose neurons can be visualised, channels first; and the names of all `Conv2d` and `Linear` layers,
+        with those that work on tokens (1, tokens, c) or channels last.
+    """
+    seen: dict[str, Layer] = {}
+    called: dict[str, None] = {}
 
     def recorder(name: str, kind: Literal["conv", "linear", "block"]) -> Callable[..., None]:
-        def record(_module: nn.Module, _inputs: Any, output: Any) -> None:
+        def record(_part: nn.Module, _inputs: Any, output: Any) -> None:
+            if kind != "block":
+                called.setdefault(name)
             if not isinstance(output, Tensor) or output.ndim not in (2, 4):
                 return
+            if output.ndim == 4 and (kind == "linear" or not _is_map(output, example)):
+                return  # channels last
             size = (output.shape[2], output.shape[3]) if output.ndim == 4 else (1, 1)
-            found.setdefault(name, Layer(name, kind, output.shape[1], size))
+            seen.setdefault(name, Layer(name, kind, output.shape[1], size))
 
         return record
 
     for name, part in module.named_modules():
         if name == "" or isinstance(part, _PASSING):
             continue
-        kind: Literal["conv", "linear", "block"] = "block"
         if isinstance(part, nn.Conv2d):
-            kind = "conv"
+            part.register_forward_hook(recorder(name, "conv"))
         elif isinstance(part, nn.Linear):
-            kind = "linear"
-        elif not any(isinstance(inner, nn.Conv2d | nn.Linear) for inner in part.modules()):
-            continue  # holds nothing that is learnt from a patch: activations and norms of the user's own
-        part.register_forward_hook(recorder(name, kind))
+            part.register_forward_hook(recorder(name, "linear"))
+        elif any(isinstance(inner, nn.Conv2d | nn.Linear) for inner in part.modules()):
+            part.register_forward_hook(recorder(name, "block"))
     with torch.no_grad():
         module(example)
-    return tuple(found.values())
+    return tuple(seen.values()), tuple(called)
+
+
+def _is_map(output: Tensor, example: Tensor) -> bool:
+    """Whether (1, a, b, c) is a feature map with its channels first: b and c then have the input's proportions."""
+    (rows, cols), (h, w) = output.shape[2:], example.shape[2:]
+    return abs(rows * w - cols * h) <= 2 * max(h, w)
 
 
 def _did_you_mean(text: str, names: Sequence[str]) -> str:

@@ -1,0 +1,51 @@
+"""What a network says of a sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from spade_widgets.classifier import ImageClassifier
+from spade_widgets.sample import Sample, Source
+
+
+class Network(Protocol):
+    """What is dense or sparse: an `ImageClassifier`, or a `Trace` of one."""
+
+    @property
+    def dense(self) -> ImageClassifier:
+        """The classifier itself, or the one that was traced."""
+
+    def module(self) -> nn.Module:
+        """A fresh copy that is the caller's to hook."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One class: its index, its name and its probability in 0…1."""
+
+    index: int
+    name: str
+    probability: float
+
+
+def predict(network: Network, sample: Source, top: int = 5) -> list[Prediction]:
+    """The `top` most probable classes of a sample under a classifier or a trace, most probable first.
+
+    Raises:
+        InputError: if the sample is no image.
+    """
+    probabilities = softmax(network, Sample.read(sample))
+    names = network.dense.class_names
+    best = probabilities.topk(min(top, len(names))).indices.tolist()
+    return [Prediction(i, names[i], float(probabilities[i])) for i in best]
+
+
+def softmax(network: Network, sample: Sample) -> Tensor:
+    """The probabilities of all classes, (classes,) float32 on the CPU."""
+    with torch.no_grad():
+        logits: Tensor = network.module()(network.dense.prepare(sample))
+    return logits[0].float().softmax(0).cpu()

@@ -1,0 +1,84 @@
+"""Augmentations: the calibration batch made from one sample (SPADE, section 3 and the authors' notebook).
+
+Random resized crop to the input size (area 0.2 to 1, aspect 3/4 to 4/3), horizontal flip, colour jitter (brightness
+0.5, hue 0.3), then the model's normalisation. The pixel operations are torchvision's; the parameters are drawn here,
+from a generator of our own, because torchvision's classes draw theirs from the caller's global one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from spade_widgets.classifier import ImageClassifier
+from spade_widgets.sample import Sample
+
+SCALE = (0.2, 1.0)
+RATIO = (3 / 4, 4 / 3)
+BRIGHTNESS = 0.5
+HUE = 0.3
+
+
+def augment(
+    classifier: ImageClassifier, sample: Sample, count: int, *, seed: int = 0, batch: int = 32
+) -> Iterator[Tensor]:
+    """Batches of augmentations, each (≤ batch, 3, h, w): the model's input, normalised, in its dtype, on its device.
+
+    Augmentation k depends on the sample, `seed` and k alone, not on `count` or `batch`: more of them continue the same
+    sequence.
+    """
+    picture = _source(classifier, sample)
+    generator = torch.Generator().manual_seed(seed)
+    done = 0
+    while done < count:
+        size = min(batch, count - done)
+        images = torch.stack([_augmented(picture, classifier.input_size, generator) for _ in range(size)])
+        yield classifier.normalize(images)
+        done += size
+
+
+def _source(classifier: ImageClassifier, sample: Sample) -> Tensor:
+    """The whole picture, (3, H, W) in 0…1, no larger than the smallest crop needs to keep its own pixels."""
+    picture: Tensor = F.pil_to_tensor(sample.image).to(classifier.device).float() / 255
+    enough = math.ceil(max(classifier.input_size) / math.sqrt(SCALE[0] * RATIO[0]))
+    shorter = min(picture.shape[1:])
+    if shorter <= enough:
+        return picture
+    size = [max(1, round(side * enough / shorter)) for side in picture.shape[1:]]
+    resized: Tensor = F.resize(picture, size, antialias=True)
+    return resized.clamp(0, 1)
+
+
+def _augmented(picture: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    top, left, height, width = _crop(picture.shape[1], picture.shape[2], generator)
+    flip, brightness, hue, brightness_first = torch.rand(4, generator=generator).tolist()
+    out: Tensor = F.resized_crop(picture, top, left, height, width, list(size), antialias=True)
+    out = out.clamp(0, 1)
+    if flip < 0.5:
+        out = F.horizontal_flip(out)
+    jitter = [
+        lambda x: F.adjust_brightness(x, 1 + BRIGHTNESS * (2 * brightness - 1)),
+        lambda x: F.adjust_hue(x, HUE * (2 * hue - 1)),
+    ]
+    for change in jitter if brightness_first < 0.5 else reversed(jitter):
+        out = change(out)
+    return out
+
+
+def _crop(rows: int, cols: int, generator: torch.Generator) -> tuple[int, int, int, int]:
+    """A random box (top, left, height, width); after ten boxes that do not fit, the largest centred one that does."""
+    for _ in range(10):
+        draws = torch.rand(4, generator=generator).tolist()
+        area = rows * cols * (SCALE[0] + (SCALE[1] - SCALE[0]) * draws[0])
+        low, high = math.log(RATIO[0]), math.log(RATIO[1])
+        ratio = math.exp(low + (high - low) * draws[1])
+        width, height = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < width <= cols and 0 < height <= rows:
+            return int(draws[2] * (rows - height + 1)), int(draws[3] * (cols - width + 1)), height, width
+    ratio = min(max(cols / rows, RATIO[0]), RATIO[1])
+    width, height = min(cols, max(1, round(rows * ratio))), min(rows, max(1, round(cols / ratio)))
+    return (rows - height) // 2, (cols - width) // 2, height, width

@@ -1,0 +1,205 @@
+"""Plans: which layers are pruned, and how much (SPADE, section 4 and appendix; the presets)."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from torch import nn
+
+from spade_widgets.classifier import ImageClassifier
+from spade_widgets.errors import InputError
+from spade_widgets.pruning.solvers import check_sparsity
+
+#: Layer names or patterns: `"fc"`, `"layer4.*"`, `"layer4.*, fc"`, or a list of such. A name also means all below it.
+Patterns: TypeAlias = str | Sequence[str]
+
+#: The sparsity at which a preset with numbers of its own has just these numbers (the paper's).
+NOMINAL = 0.95
+
+
+@dataclass(frozen=True)
+class SparsityPlan:
+    """Layer name → sparsity in [0, 1). Layers that are not named stay dense."""
+
+    sparsities: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sparsities", {n: check_sparsity(s) for n, s in self.sparsities.items()})
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.sparsities.items()))
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that the plan names, in its order."""
+        return tuple(self.sparsities)
+
+    @staticmethod
+    def uniform(classifier: ImageClassifier, sparsity: float, layers: Patterns | None = None) -> SparsityPlan:
+        """One sparsity for all layers that match; by default those of the preset `"late"`.
+
+        Raises:
+            InputError: if the sparsity is outside [0, 1), or a pattern matches no layer that can be pruned.
+        """
+        if layers is None:
+            return preset("late").plan(classifier, sparsity)
+        value = check_sparsity(sparsity)
+        return SparsityPlan(dict.fromkeys(matching(classifier.prunable(), layers), value))
+
+    @staticmethod
+    def check(classifier: ImageClassifier, sparsities: Mapping[str, float]) -> SparsityPlan:
+        """A plan of the user's own numbers; keys are layer names or patterns, later ones overrule earlier ones.
+
+        Raises:
+            InputError: as `uniform`.
+        """
+        names = classifier.prunable()
+        chosen: dict[str, float] = {}
+        for pattern, sparsity in sparsities.items():
+            chosen |= dict.fromkeys(matching(names, pattern), check_sparsity(sparsity))
+        return SparsityPlan({n: chosen[n] for n in names if n in chosen})
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named choice of layers.
+
+    Attributes:
+        key, title, description: its name in code, on screen, and what it does in a sentence.
+        weights: pattern → the layers' sparsity at the nominal one; None stands for `late` or `body`, made from the
+            classifier's own structure.
+        needs: a layer that the classifier must have for the preset to be offered.
+    """
+
+    key: str
+    title: str
+    description: str
+    weights: Mapping[str, float] | None = None
+    needs: str | None = None
+
+    def fits(self, classifier: ImageClassifier) -> bool:
+        """Whether the preset's layers are there."""
+        return self.needs is None or self.needs in classifier.prunable()
+
+    def plan(self, classifier: ImageClassifier, sparsity: float) -> SparsityPlan:
+        """The plan at a sparsity.
+
+        A preset with numbers of its own keeps their proportions: a layer that keeps a share k of its weights at the
+        nominal 0.95 keeps k to the power log(1 − sparsity) / log(0.05), so that 0 is dense and 0.95 is the paper's.
+
+        Raises:
+            InputError: if the sparsity is outside [0, 1), or the classifier lacks the layers.
+        """
+        value = check_sparsity(sparsity)
+        if not self.fits(classifier):
+            raise InputError(f"The preset '{self.key}' needs a layer '{self.needs}', which {classifier.name} has not.")
+        if self.weights is None:
+            names = late(classifier) if self.key == "late" else body(classifier)
+            return SparsityPlan(dict.fromkeys(names, value))
+        return SparsityPlan.check(classifier, {p: scaled(s, value) for p, s in self.weights.items()})
+
+
+def scaled(nominal: float, sparsity: float) -> float:
+    """A layer's sparsity when the whole is asked for at `sparsity` instead of the nominal one. See `Preset.plan`."""
+    if nominal == NOMINAL:
+        return sparsity
+    if sparsity == 0 or nominal == 0:
+        return 0.0
+    # Kept shares multiply, so they are scaled in their logarithm.
+    power = _log_kept(sparsity) / _log_kept(NOMINAL)
+    return float(1 - (1 - nominal) ** power)
+
+
+PRESETS: tuple[Preset, ...] = (
+    Preset("late", "last block and head", "The last block and the classifier head; all before them stays dense."),
+    Preset("all", "all but the stem", "Every convolutional and linear layer but the first one."),
+    Preset(
+        "paper-visualization",
+        "paper: visualization",
+        "SPADE's ResNet-50 plan for feature visualization: layer3.4, layer3.5, layer4 and fc.",
+        {"layer3.4": 0.95, "layer3.5": 0.95, "layer4": 0.95, "fc": 0.95},
+        needs="layer3.5.conv3",
+    ),
+    Preset(
+        "paper-saliency",
+        "paper: saliency",
+        "SPADE's ResNet-50 plan for saliency maps, tuned by its authors block by block.",
+        {
+            "fc": 0.95, "layer4": 0.95, "layer3.5": 0.0, "layer3.4": 0.0, "layer3.3": 0.8, "layer3.2": 0.9,
+            "layer3.1": 0.8, "layer3.0": 0.8, "layer2.3": 0.95, "layer2.2": 0.99, "layer2.1": 0.0, "layer2.0": 0.2,
+            "layer1.2": 0.0, "layer1.1": 0.8, "layer1.0": 0.2,
+        },
+        needs="layer3.5.conv3",
+    ),
+)  # fmt: skip
+
+
+def preset(key: str) -> Preset:
+    """A preset by its key.
+
+    Raises:
+        InputError: if there is none.
+    """
+    for candidate in PRESETS:
+        if candidate.key == key:
+            return candidate
+    raise InputError(f"There is no preset '{key}': {', '.join(repr(p.key) for p in PRESETS)} can be chosen.")
+
+
+def head(classifier: ImageClassifier) -> str | None:
+    """The layer whose rows are the class logits: the last one, where it has as many rows as there are classes."""
+    name = classifier.prunable()[-1]
+    rows = classifier.module().get_submodule(name).weight.shape[0]  # type: ignore[union-attr, operator, index]
+    return name if rows == len(classifier.class_names) else None
+
+
+def late(classifier: ImageClassifier) -> tuple[str, ...]:
+    """The last block and all that follows it, the head included; the last three layers of a network without blocks.
+
+    A block is the outermost module that is no mere container and holds two or more of the layers, but not most of
+    them: `layer4.2` of a ResNet-50, `features.17` of a MobileNetV2, `inception5b` of a GoogLeNet.
+    """
+    names = classifier.prunable()
+    starts = [min(map(names.index, members)) for members in _blocks(classifier.module(), "", names)]
+    return names[max(starts) :] if starts else names[-3:]
+
+
+def _blocks(module: nn.Module, name: str, names: Sequence[str]) -> Iterator[list[str]]:
+    for child_name, child in module.named_children():
+        path = f"{name}.{child_name}" if name else child_name
+        members = [n for n in names if n.startswith(f"{path}.")]
+        container = isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+        if container or len(members) > max(4, len(names) // 3):
+            yield from _blocks(child, path, names)
+        elif len(members) > 1:
+            yield members
+
+
+def body(classifier: ImageClassifier) -> tuple[str, ...]:
+    """Every layer but the stem, which is the first one."""
+    return classifier.prunable()[1:]
+
+
+def matching(names: Sequence[str], patterns: Patterns) -> tuple[str, ...]:
+    """The names that match any of the patterns, in the names' order.
+
+    Raises:
+        InputError: if a pattern matches none of them.
+    """
+    given = patterns.split(",") if isinstance(patterns, str) else list(patterns)
+    found: set[str] = set()
+    for pattern in (p.strip() for p in given):
+        hits = {n for n in names if fnmatch.fnmatchcase(n, pattern) or n.startswith(f"{pattern}.")}
+        if not hits:
+            ends = ", ".join(f"'{n}'" for n in names[-3:])
+            raise InputError(f"No layer that can be pruned matches '{pattern}'; the last ones are {ends}.")
+        found |= hits
+    return tuple(n for n in names if n in found)
+
+
+def _log_kept(sparsity: float) -> float:
+    return math.log(1 - sparsity)
