@@ -53,12 +53,9 @@ def capture(module: nn.Module, inputs: Tensor, names: Sequence[str]) -> dict[str
 
         return keep
 
-    handles = []
+    layers = {name: _submodule(module, name) for name in names if name != OUTPUT}
+    handles = [layer.register_forward_hook(keeper(name)) for name, layer in layers.items()]
     try:
-        for name in names:
-            if name != OUTPUT:
-                handle = _submodule(module, name).register_forward_hook(keeper(name))
-                handles.append(handle)
         output = module(inputs)
     except _AllSeenError:
         return seen

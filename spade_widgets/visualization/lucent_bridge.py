@@ -55,7 +55,7 @@ def standard_transforms(size: tuple[int, int]) -> list[Transform]:
     transform = _module("transform")
     unit = max(size) / 224
     return [
-        transform.pad(max(1, round(12 * unit)), mode="constant", constant_value=0.5),
+        transform.pad(max(2, round(12 * unit)), mode="constant", constant_value=0.5),
         transform.jitter(max(2, round(8 * unit))),  # shifts by 0 to d − 1 pixels; d of 1 would be none
         transform.random_scale([1 + (i - 5) / 50 for i in range(11)]),
         transform.random_rotate([*range(-10, 11), *(5 * [0])]),

@@ -28,8 +28,22 @@ def of_neuron(neuron: Neuron) -> Objective:
         return _objective(objectives.channel(LABELS, neuron.channel))
     if neuron.position is None:
         return _objective(objectives.channel(neuron.layer, neuron.channel))
-    row, col = neuron.position
-    return _objective(objectives.neuron(neuron.layer, neuron.channel, x=col, y=row))
+    return _at(neuron.layer, neuron.channel, *neuron.position)
+
+
+def _at(layer: str, channel: int, row: int, col: int) -> Objective:
+    objective = lucent_bridge.objectives().neuron(layer, channel, x=col, y=row)
+
+    def checked(activations: Callable[[str], Tensor]) -> Tensor:
+        rows, cols = activations(layer).shape[2:]
+        if row >= rows or col >= cols:  # on a picture smaller than the classifier's input; Lucent would give NaN
+            raise InputError(
+                f"Layer '{layer}' has {rows} × {cols} positions at this size; there is no row {row}, column {col}."
+            )
+        loss: Tensor = objective(activations)
+        return loss
+
+    return checked
 
 
 def _objective(objective: Any) -> Objective:

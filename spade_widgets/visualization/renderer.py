@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,7 @@ from spade_widgets.visualization import lucent_bridge
 from spade_widgets.visualization.checks import positive, sides, whole
 from spade_widgets.visualization.lucent_bridge import Transform
 from spade_widgets.visualization.objective import Objective, Target, target_of
+from spade_widgets.visualization.redirect import RedirectedReLUs
 
 MIN_SIZE, MAX_SIZE = 16, 1024
 
@@ -88,7 +90,8 @@ class Renderer:
         self.size = classifier.input_size if size is None else sides(size, MIN_SIZE, MAX_SIZE)
         self._own_transforms = transforms is None
         self._transforms = list(lucent_bridge.standard_transforms(self.size) if transforms is None else transforms)
-        self._spectrum, self._picture = lucent_bridge.fourier_image(self.size, self._seed, classifier.device)
+        with _gradients():
+            self._spectrum, self._picture = lucent_bridge.fourier_image(self.size, self._seed, classifier.device)
         self._optimizer = torch.optim.Adam([self._spectrum], lr=rate)
         self._next: Tensor | None = None
         self._moved = False
@@ -96,8 +99,11 @@ class Renderer:
 
     @property
     def dead(self) -> bool:
-        """Whether no step so far, under the present weights, had any gradient: nothing the picture shows reaches the
-        neuron, so the picture is no more than the noise it started from, or what other weights made of it."""
+        """Whether no step so far, under the present weights, had any gradient, not even through ReLUs that are off.
+
+        Nothing that the picture shows reaches such a neuron: the picture is no more than the noise it started from, or
+        what other weights made of it.
+        """
         return self.steps_done > 0 and not self._moved
 
     def step(self) -> float:
@@ -109,8 +115,7 @@ class Renderer:
         Raises:
             ModelError: if the model fails on a picture of this size, or gives NaN or infinite values or gradients.
         """
-        # The caller may have switched gradients off.
-        with torch.inference_mode(False), torch.enable_grad():
+        with _gradients():
             image = self._current()
             seen = lucent_bridge.transform_image(
                 self._transforms, image, self._seed, self.steps_done, fork_global=not self._own_transforms
@@ -118,6 +123,9 @@ class Renderer:
             inputs = self._classifier.normalize(lucent_bridge.fit(seen, self.size))
             loss = self._target.loss(inputs, image)
             gradient = self._gradient(loss)
+            if not gradient.any():  # at zero behind a ReLU, or dead
+                with RedirectedReLUs():
+                    gradient = self._gradient(self._target.loss(inputs, image))
         activation, peak = -float(loss.detach()), float(gradient.abs().max())
         if not (math.isfinite(activation) and math.isfinite(peak)):
             raise ModelError(
@@ -171,7 +179,7 @@ class Renderer:
 
     def image(self) -> Tensor:
         """The picture as it is: (3, h, w) float32 in 0…1, on the CPU."""
-        with torch.inference_mode(False), torch.enable_grad():
+        with _gradients():
             return self._current().detach()[0].cpu().clone()
 
     def picture(self) -> Image.Image:
@@ -185,13 +193,19 @@ class Renderer:
         return self._next
 
     def _aim(self, network: Network) -> Target:
-        return target_of(self._classifier, network.module(), self._neuron)
+        with _gradients():
+            return target_of(self._classifier, network.module(), self._neuron)
 
     def _gradient(self, loss: Tensor) -> Tensor:
         if not loss.requires_grad:
             raise ModelError(f"{self._what()} gives no gradient: the model detaches it, or runs without gradients.")
         scale = _HALF_SCALE if self._classifier.dtype == torch.float16 else 1.0
-        gradients: Sequence[Tensor | None] = torch.autograd.grad(loss * scale, [self._spectrum], allow_unused=True)
+        gradients: Sequence[Tensor | None] = torch.autograd.grad(
+            loss * scale,
+            [self._spectrum],
+            allow_unused=True,
+            retain_graph=True,  # the picture's part of the graph may be gone through a second time
+        )
         gradient = gradients[0]
         if gradient is None:
             return torch.zeros_like(self._spectrum)
@@ -237,6 +251,13 @@ def visualize(
     for _ in range(whole("steps", steps)):
         renderer.step()
     return renderer.picture()
+
+
+@contextmanager
+def _gradients() -> Iterator[None]:
+    """Gradients, also where the caller has switched them off."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def to_picture(image: Tensor) -> Image.Image:
