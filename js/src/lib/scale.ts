@@ -45,9 +45,8 @@ export function snapPlace(place: number, solved: readonly number[], reach: numbe
 /** The value that a key leads to, or null where the key is none of the slider's. */
 export function stepKey(sparsity: number, key: string): number | null {
   const fine = (sign: number) => {
-    const from = sign > 0 ? sparsity : sparsity - 1e-9;
-    const step = from < 0.9 - 1e-9 ? 0.01 : 0.005;
-    return round(sparsity + sign * step);
+    const coarse = sign > 0 ? sparsity < 0.9 - 1e-9 : sparsity < 0.9 + 1e-9;
+    return round(sparsity + sign * (coarse ? 0.01 : 0.005));
   };
   switch (key) {
     case "ArrowRight":

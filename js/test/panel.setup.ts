@@ -1,0 +1,141 @@
+// A panel on a fake model in a made-up page, with the parts of a browser that the page lacks.
+
+import { act } from "preact/test-utils";
+import { vi } from "vitest";
+import { FakeModel } from "../demo/fakeModel";
+import type { Host } from "../src/model";
+import explorer from "../src/panels/explorer";
+import { defaults, type Traits } from "../src/wire";
+
+export const png = (mark = 0) => {
+  const buffer = new Uint8Array([5, 5, 0x89, 0x50, 0x4e, 0x47, mark]).buffer;
+  return new DataView(buffer, 2);
+};
+
+export const traits: Traits = {
+  ...defaults,
+  app: {
+    title: "emblems",
+    input: [64, 64],
+    weights: 1_230_506,
+    classes: ["ball", "dog", "sea"],
+    version: "0.1",
+  },
+  samples: [
+    { id: "a", title: "basketball", label: "ball", thumb: png() },
+    { id: "b", title: "<img src=x onerror=alert(1)>", label: "<b>dog</b>", thumb: png() },
+    { id: "c", title: "wave", label: "", thumb: png() },
+  ],
+  layers: [
+    { name: "stem", kind: "conv", channels: 16 },
+    { name: "layer1.0.conv1", kind: "conv", channels: 32 },
+    { name: "layer1.0.conv2", kind: "conv", channels: 32 },
+  ],
+  presets: [
+    { key: "last", title: "last block", description: "the last block and the head" },
+    { key: "pattern", title: "by pattern", description: "" },
+  ],
+  solvers: ["fast"],
+  sample_id: "a",
+  sparsity: 0.9,
+  neuron: "logit:ball",
+  layer: "stem",
+  preset: "last",
+  solver: "fast",
+  predictions: {
+    sample_id: "a",
+    rows: [
+      { index: 0, name: "ball", dense: 0.9931, sparse: 0.041 },
+      { index: 2, name: "sea <i>", dense: 0.004, sparse: null },
+    ],
+  },
+  channels: {
+    sample_id: "a",
+    layer: "stem",
+    total: 16,
+    rows: [
+      { channel: 3, activation: 2.5, map: png() },
+      { channel: 7, activation: 1.25, map: png() },
+    ],
+  },
+};
+
+export interface Mounted {
+  el: HTMLElement;
+  model: FakeModel;
+  /** Bitmaps drawn, by the byte that marks them. */
+  drawn: number[];
+  unmount(): Promise<void>;
+  receive(name: keyof Traits, value: unknown): Promise<void>;
+  frame(which: "dense" | "sparse", seq: number, data: unknown): Promise<void>;
+  sent(type: string): Record<string, unknown>[];
+}
+
+/** Lets decoding, effects and rendering come to an end. */
+export async function settle(): Promise<void> {
+  await act(async () => {
+    for (let turn = 0; turn < 6; turn++) await Promise.resolve();
+  });
+}
+
+export async function mount(changes: Partial<Traits> = {}, host?: Host, model?: FakeModel): Promise<Mounted> {
+  const drawn: number[] = [];
+  vi.stubGlobal("createImageBitmap", async (blob: Blob) => {
+    const bytes = new Uint8Array(await blob.arrayBuffer());
+    if (blob.type === "") throw new Error("no picture");
+    return { width: 8, height: 8, mark: bytes[4], close: () => {} };
+  });
+  vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockReturnValue({
+    clearRect: () => {},
+    drawImage: (bitmap: { mark: number }) => drawn.push(bitmap.mark),
+  } as unknown as RenderingContext);
+
+  const shared = model ?? new FakeModel({ ...traits, ...changes });
+  const el = document.createElement("div");
+  document.body.append(el);
+  let unmount = () => {};
+  await act(() => {
+    unmount = explorer.render({ model: shared, el, ...(host ? { host } : {}) });
+  });
+  await settle();
+  return {
+    el,
+    model: shared,
+    drawn,
+    async unmount() {
+      await act(() => unmount());
+      el.remove();
+    },
+    async receive(name, value) {
+      await act(() => shared.receive(name, value));
+      await settle();
+    },
+    async frame(which, seq, data) {
+      await act(() =>
+        shared.emit("msg:custom", { type: "frame", which, seq, step: seq, steps: 9, seconds: 1 }, [data]),
+      );
+      await settle();
+    },
+    sent: (type) => shared.sent.map(({ message }) => message).filter((message) => message.type === type),
+  };
+}
+
+export function find<E extends HTMLElement = HTMLElement>(el: HTMLElement, selector: string): E {
+  const found = el.querySelector<E>(selector);
+  if (!found) throw new Error(`nothing is ${selector}`);
+  return found;
+}
+
+export async function press(target: HTMLElement, key: string): Promise<void> {
+  await act(() => {
+    target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
+  });
+}
+
+export async function type(field: HTMLInputElement, text: string, key = "Enter"): Promise<void> {
+  await act(() => {
+    field.value = text;
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  });
+  await press(field, key);
+}
