@@ -17,8 +17,8 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.solvers.base import zeros
 
 #: Columns whose spread errors are collected before the rest is updated with one matrix product (SparseGPT's lazy
-#: updates). It changes the order of sums, not the numbers.
-LAZY = 128
+#: updates). It changes the order of sums, not the numbers. Few enough that the small products stay in the cache.
+LAZY = 32
 
 
 @dataclass(frozen=True)
@@ -103,47 +103,49 @@ class FastPrepared:
                 f"Weights of shape {tuple(W.shape)} do not fit a Gram matrix of {groups} × {columns} columns."
             )
         rows = W.shape[0]
-        dense = W.to(self.factor.dtype).reshape(1, groups, rows // groups, columns)
-        batch = dense.expand(len(sparsities) * samples, -1, -1, -1).clone()
+        # A column of W becomes a contiguous row: the sweep goes through memory once, in order.
+        dtype = torch.promote_types(W.dtype, self.factor.dtype)
+        dense = W.to(dtype).reshape(1, groups, rows // groups, columns).transpose(-1, -2)
+        batch = dense.repeat(len(sparsities) * samples, 1, 1, 1)
         drops = [zeros(W.numel(), s, keep=max(1, row_floor * rows)) for s in sparsities for _ in range(samples)]
         self._prune(batch, torch.tensor(drops, device=W.device), row_floor)
-        batch = batch.reshape(len(sparsities), samples, rows, columns)
-        # Where nothing is to be dropped the very weights come back: a round trip through float32 is exact, but say so.
-        results = [W.expand(samples, -1, -1).clone() if drops[i * samples] == 0 else b for i, b in enumerate(batch)]
-        return [(r if self.batched else r[0]).to(W.dtype) for r in results]
+        pruned = batch.transpose(-1, -2).reshape(len(sparsities), samples, rows, columns).to(W.dtype)
+        return list(pruned if self.batched else pruned[:, 0])
 
     def _prune(self, W: Tensor, drops: Tensor, row_floor: int) -> None:
-        """Prune a batch in place. W: (b, groups, rows, c), b a multiple of samples; drops: (b,) weights to drop."""
+        """Prune a batch in place. W: (b, groups, c, rows), b a multiple of samples; drops: (b,) weights to drop."""
         repeat = W.shape[0] // self.factor.shape[0]
-        factor = self.factor.repeat(repeat, 1, 1, 1) if self.factor.shape[0] > 1 else self.factor
-        scale = factor.diagonal(dim1=-2, dim2=-1).unsqueeze(-2)  # (b or 1, groups, 1, c)
-        dead = self.dead.repeat(repeat, 1, 1).unsqueeze(-2).expand(W.shape)
+        factor = self.factor.to(W.dtype)
+        factor = factor.repeat(repeat, 1, 1, 1) if factor.shape[0] > 1 else factor
+        scale = factor.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)  # (b or 1, groups, c, 1)
+        dead = self.dead.repeat(repeat, 1, 1).unsqueeze(-1).expand(W.shape)
+        # Weights on inputs that are always zero go first: dropping them costs nothing and changes no other weight.
         dropped = _first(W.abs().masked_fill(~dead, torch.inf), torch.minimum(drops, dead.flatten(1).sum(1)))
-        W[dropped] = 0
+        W.masked_fill_(dropped, 0)
         left = drops - dropped.flatten(1).sum(1)
         candidates = ~dead
         if row_floor:
-            best = (W / scale).square().masked_fill(dead, -1).topk(row_floor, dim=-1).indices
-            candidates = candidates.scatter(-1, best, False)
-        per_block = _shares(left, candidates.flatten(1, 2).sum(1), self.block_size)
+            best = (W / scale).square().masked_fill(dead, -1).topk(row_floor, dim=-2).indices
+            candidates = candidates.scatter(-2, best, False)
+        per_block = _shares(left, candidates.sum((1, 3)), self.block_size)
         lazy = self.block_size * max(1, LAZY // self.block_size)
-        columns = W.shape[-1]
+        columns = W.shape[-2]
         for start in range(0, columns, lazy):
             stop = min(start + lazy, columns)
-            errors = torch.zeros_like(W[..., start:stop])
+            errors = torch.zeros_like(W[..., start:stop, :])
             for left_edge in range(start, stop, self.block_size):
                 right_edge = min(left_edge + self.block_size, stop)
                 block = slice(left_edge, right_edge)
-                scores = (W[..., block] / scale[..., block]).square()
-                scores = scores.masked_fill(~candidates[..., block], torch.inf)
+                scores = (W[..., block, :] / scale[..., block, :]).square_()
+                scores.masked_fill_(~candidates[..., block, :], torch.inf)
                 mask = _first(scores, per_block[:, left_edge // self.block_size])
                 for j in range(left_edge, right_edge):
-                    error = (W[..., j] / scale[..., j]).masked_fill(~mask[..., j - left_edge], 0)
-                    W[..., j + 1 : stop] -= error.unsqueeze(-1) * factor[..., j, j + 1 : stop].unsqueeze(-2)
-                    W[..., j].masked_fill_(mask[..., j - left_edge], 0)
-                    errors[..., j - start] = error
-            W[..., stop:] -= errors @ factor[..., start:stop, stop:]
-        W.masked_fill_(dropped, 0)
+                    gone = mask[..., j - left_edge, :]
+                    error = (W[..., j, :] / scale[..., j, :]).masked_fill_(~gone, 0)
+                    W[..., j + 1 : stop, :] -= factor[..., j, j + 1 : stop].unsqueeze(-1) * error.unsqueeze(-2)
+                    W[..., j, :].masked_fill_(gone, 0)
+                    errors[..., j - start, :] = error
+            W[..., stop:, :] -= factor[..., start:stop, stop:].transpose(-1, -2) @ errors
 
 
 def _first(scores: Tensor, counts: Tensor) -> Tensor:
