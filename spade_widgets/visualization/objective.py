@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.errors import InputError
+from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
 from spade_widgets.visualization import lucent_bridge
 from spade_widgets.visualization.capture import OUTPUT, capture
@@ -63,6 +63,9 @@ class Target:
         self._module = module
         self._objective = objective
         self._needed = list(layers)
+        # Convolutions on a CPU are faster so (SqueezeNet's forward pass takes half the time). Objectives of the user's
+        # may reshape activations in ways that need the usual order.
+        self._channels_last = bool(layers)
         # Lucent writes layer4_1_conv2 where PyTorch writes layer4.1.conv2: an objective may use either.
         self._names: dict[str, str] = {name.replace(".", "_"): name for name, _ in module.named_modules() if name}
 
@@ -78,13 +81,23 @@ class Target:
             ModelError: if the model fails on the input.
         """
         while True:
-            found = capture(self._module, inputs, self._needed) if self._needed else {}
+            found = self._run(inputs)
             try:
                 loss = self._objective(_Lookup(self, found, image))
             except _NeededError as missing:
                 self._needed.append(missing.name)  # once a layer, at the first step only
                 continue
             return torch.as_tensor(loss).float()
+
+    def _run(self, inputs: Tensor) -> dict[str, Tensor]:
+        if not self._needed:
+            return {}
+        if self._channels_last and inputs.device.type == "cpu":
+            try:
+                return capture(self._module, inputs.contiguous(memory_format=torch.channels_last), self._needed)
+            except ModelError:  # of a model that calls `view`, say; if it fails for another reason, it fails again
+                self._channels_last = False
+        return capture(self._module, inputs, self._needed)
 
     def resolve(self, name: str) -> str:
         """The module that a Lucent objective's layer name means."""

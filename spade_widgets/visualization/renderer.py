@@ -92,7 +92,7 @@ class Renderer:
         self._transforms = list(lucent_bridge.standard_transforms(self.size) if transforms is None else transforms)
         with _gradients():
             self._spectrum, self._picture = lucent_bridge.fourier_image(self.size, self._seed, classifier.device)
-        self._optimizer = torch.optim.Adam([self._spectrum], lr=rate)
+        self._optimizer = torch.optim.Adam([self._spectrum], lr=rate, fused=classifier.device.type in ("cpu", "cuda"))
         self._next: Tensor | None = None
         self._moved = False
         self.steps_done = 0
