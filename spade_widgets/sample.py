@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -101,19 +101,28 @@ def read_samples(source: Source | Iterable[Source]) -> tuple[Sample, ...]:
     Raises:
         InputError: if there is none, or one cannot be read.
     """
+    return tuple(Sample.read(s) for s in list_sources(source))
+
+
+def list_sources(source: Source | Iterable[Source]) -> list[Source]:
+    """The single sources of what `read_samples` takes, not read yet: a folder's files, a list's entries, or itself.
+
+    Raises:
+        InputError: if there is none.
+    """
     if isinstance(source, str | Path) and Path(source).is_dir():
-        files = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in SUFFIXES)
+        files: list[Source] = [p for p in sorted(Path(source).iterdir()) if p.suffix.lower() in SUFFIXES]
         if not files:
             raise InputError(f"The folder '{source}' holds no image file ({', '.join(sorted(SUFFIXES))}).")
-        return tuple(Sample.read(p) for p in files)
-    if isinstance(source, Sequence | Iterable) and not isinstance(
-        source, str | bytes | bytearray | memoryview | np.ndarray | torch.Tensor | Image.Image
-    ):
-        samples = tuple(Sample.read(s) for s in source)
-        if not samples:
-            raise InputError("The list of samples is empty: give at least one image.")
-        return samples
-    return (Sample.read(source),)
+        return files
+    if isinstance(
+        source, Sample | str | Path | bytes | bytearray | memoryview | np.ndarray | torch.Tensor | Image.Image
+    ) or not isinstance(source, Iterable):
+        return [source]
+    listed = list(source)
+    if not listed:
+        raise InputError("The list of samples is empty: give at least one image.")
+    return listed
 
 
 def _open(file: Path | io.BytesIO, name: str) -> Image.Image:
