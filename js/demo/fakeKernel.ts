@@ -144,7 +144,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
         error: sparsity ** 4 * (0.05 + (hash(name) % 30) / 100),
       };
     });
-    put("trace", {
+    put("trace_summary", {
       sparsity,
       kept: layers.reduce((sum, one) => sum + one.kept, 0),
       total: layers.reduce((sum, one) => sum + one.total, 0),

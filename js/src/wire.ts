@@ -125,7 +125,7 @@ export interface Reported {
   dense_png: Bytes;
   sparse_png: Bytes;
   /** `{}` while there is no trace. */
-  trace: Partial<TraceInfo>;
+  trace_summary: Partial<TraceInfo>;
   solved: number[];
   status: Status;
   error: string;
@@ -177,7 +177,7 @@ export const defaults: Traits = {
   sparse: noPicture,
   dense_png: new ArrayBuffer(0),
   sparse_png: new ArrayBuffer(0),
-  trace: {},
+  trace_summary: {},
   solved: [],
   status: { state: "idle", text: "", done: null, of: null, seconds: 0 },
   error: "",

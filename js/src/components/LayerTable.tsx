@@ -4,7 +4,7 @@ import { isTrace } from "./TraceFacts";
 
 /** A row a pruned layer: what was kept and how far its output is off. */
 export function LayerTable() {
-  const trace = usePanel().traits.trace.value;
+  const trace = usePanel().traits.trace_summary.value;
   if (!isTrace(trace)) return <p class="sw-secondary">No trace of this sample yet.</p>;
   return (
     <div class="sw-layers">

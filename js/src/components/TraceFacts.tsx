@@ -20,7 +20,7 @@ function errors(trace: TraceInfo): { middle: number; worst: number; where: strin
 /** What the trace is and what it cost, also where that is bad news. */
 export function TraceFacts() {
   const panel = usePanel();
-  const trace = panel.traits.trace.value;
+  const trace = panel.traits.trace_summary.value;
   if (!isTrace(trace)) {
     return (
       <div class="sw-facts">
