@@ -75,6 +75,9 @@ def gram(layer: Prunable, inputs: Tensor) -> Tensor:
     Returns:
         (c, c), or (groups, c, c) for a grouped convolution; c = columns of one output row of the layer, in
         `weight.flatten(1)` order (c_in, kh, kw). float32, or float64 for float64 inputs.
+
+    Raises:
+        InputError: if the inputs are empty.
     """
     total, columns = gram_sum(layer, inputs)
     hessian = total * (2 / columns)
@@ -83,17 +86,17 @@ def gram(layer: Prunable, inputs: Tensor) -> Tensor:
 
 def gram_sum(layer: Prunable, inputs: Tensor) -> tuple[Tensor, int]:
     """Σ X Xᵀ (groups, c, c) and how many columns X has. See `gram`."""
+    if inputs.numel() == 0:
+        raise InputError("The layer's inputs are empty, so there is nothing to calibrate on.")
     inputs = inputs.detach()
     if inputs.dtype not in (torch.float32, torch.float64):
         inputs = inputs.float()
-    total: Tensor | None = None
+    side = layer.weight[0].numel()
+    total = torch.zeros(_groups(layer), side, side, dtype=inputs.dtype, device=inputs.device)
     columns = 0
     for patches in _columns(layer, inputs):
-        product = patches @ patches.transpose(1, 2)
-        total = product if total is None else total.add_(product)
+        total.baddbmm_(patches, patches.transpose(1, 2))
         columns += patches.shape[2]
-    if total is None:
-        raise InputError("The layer's inputs are empty, so there is nothing to calibrate on.")
     return total, columns
 
 
@@ -117,10 +120,11 @@ def calibrate(
     sums: dict[str, Tensor] = {}
     columns: dict[str, int] = {}
     seen = 0
-    with _collecting(module, layers, sums, columns), torch.inference_mode():
+    with _collecting(module, layers, sums, columns):
         for images in augment(classifier, sample, augmentations, seed=seed, batch=batch):
             yield Progress("calibrating", seen, augmentations)
-            module(images)
+            with torch.inference_mode():  # not around the yield: whoever takes the steps would be left in it
+                module(images)
             seen += images.shape[0]
     for name, total in sums.items():
         if not bool(torch.isfinite(total).all()):
@@ -136,15 +140,18 @@ def _collecting(
     module: nn.Module, layers: Iterable[str], sums: dict[str, Tensor], columns: dict[str, int]
 ) -> Generator[None, None, None]:
     def collect(name: str) -> object:
-        def hook(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        def hook(layer: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
             assert isinstance(layer, nn.Conv2d | nn.Linear)
-            total, count = gram_sum(layer, inputs[0])
+            total, count = gram_sum(layer, args[0] if args else named["input"])
             sums[name] = sums[name].add_(total) if name in sums else total
             columns[name] = columns.get(name, 0) + count
 
         return hook
 
-    handles = [module.get_submodule(n).register_forward_pre_hook(collect(n)) for n in layers]  # type: ignore[arg-type]
+    handles = [
+        module.get_submodule(name).register_forward_pre_hook(collect(name), with_kwargs=True)  # type: ignore[arg-type]
+        for name in layers
+    ]
     try:
         yield
     finally:
@@ -177,6 +184,10 @@ def _columns(layer: Prunable, inputs: Tensor) -> Iterator[Tensor]:
 def _padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     """Padding as the layer does it: zeros, reflect, replicate or circular; numbers, 'same' or 'valid'."""
     left_right_top_bottom = layer._reversed_padding_repeated_twice
+    if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
+        # What the layer itself pads by then: the list above is not kept up when someone sets its padding.
+        rows, cols = _pair(layer.padding)
+        left_right_top_bottom = [cols, cols, rows, rows]
     if not any(left_right_top_bottom):
         return inputs
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
