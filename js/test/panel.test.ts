@@ -26,7 +26,7 @@ test("titles, labels and class names are text, never markup", async () => {
 
 test("predictions stand side by side, and what is not known is a dash", async () => {
   const { el } = await show();
-  const rows = [...el.querySelectorAll(".sw-predictions tbody tr")].map((row) =>
+  const rows = [...el.querySelectorAll(".sw-predictions tbody tr:first-child")].map((row) =>
     [...row.querySelectorAll("th, td.sw-number")].map((cell) => cell.textContent),
   );
   expect(rows).toEqual([
@@ -283,7 +283,7 @@ test("where the chart can't be had, its table is there", async () => {
   const panel = await show(
     {
       chart: "anywidget:1",
-      trace: { ...trace, kl: 3.1, seconds: 1, augmentations: 256, dense_layers: 0, layers },
+      trace_summary: { ...trace, kl: 3.1, seconds: 1, augmentations: 256, dense_layers: 0, layers },
     },
     { getWidget: () => Promise.reject(new Error("no binding")) },
   );

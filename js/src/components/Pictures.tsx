@@ -50,7 +50,7 @@ export function Pictures() {
             type="button"
             class="sw-button sw-icon-button"
             aria-label="Zoom in"
-            title="Zoom in (+)"
+            title="Zoom in (+, Ctrl and wheel, or the wheel after a click on a picture)"
             onClick={() => {
               panel.viewport.value = zoom(panel.viewport.value, 1.5);
             }}

@@ -19,7 +19,7 @@ export function Predictions() {
       <table>
         <thead>
           <tr>
-            <th scope="col" colSpan={2}>
+            <th scope="col">
               <h3>Prediction, %</h3>
             </th>
             <th scope="col" class="sw-number sw-dense">
@@ -30,21 +30,25 @@ export function Predictions() {
             </th>
           </tr>
         </thead>
-        <tbody>
-          {rows.map((row) => (
-            <tr key={row.index}>
+        {rows.map((row) => (
+          <tbody key={row.index}>
+            <tr>
               <th scope="row" title={row.name}>
                 {row.name}
               </th>
-              <td class="sw-bars" aria-hidden="true">
-                <Bar share={row.dense} which="dense" />
-                <Bar share={row.sparse} which="sparse" />
-              </td>
               <td class="sw-number sw-dense">{percent(row.dense)}</td>
               <td class="sw-number sw-sparse">{row.sparse === null ? "–" : percent(row.sparse)}</td>
             </tr>
-          ))}
-        </tbody>
+            <tr class="sw-bars">
+              <td colSpan={3}>
+                <div aria-hidden="true">
+                  <Bar share={row.dense} which="dense" />
+                  <Bar share={row.sparse} which="sparse" />
+                </div>
+              </td>
+            </tr>
+          </tbody>
+        ))}
       </table>
     </section>
   );
