@@ -264,10 +264,10 @@ def _probe(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...]
     A visualization has no file to preprocess: it needs the normalisation alone, which an opaque function does not
     show. On a constant picture resizing and cropping do nothing, so what comes out is (value − mean) / std.
     """
-    outs = []
+    outs: list[Tensor] = []
     for level in (0, 128, 255):
         try:
-            out = preprocess(Image.new("RGB", (512, 512), (level, level, level)))
+            out: object = preprocess(Image.new("RGB", (512, 512), (level, level, level)))
         except Exception as error:  # whatever the user's own function raises
             raise ModelError(f"The preprocessing fails on a plain RGB image: {_first_line(error)}") from error
         if not isinstance(out, Tensor) or out.ndim != 3 or out.shape[0] != 3 or not out.is_floating_point():

@@ -70,9 +70,7 @@ def parse_neuron(spec: str | Neuron, layers: Sequence[Layer], class_names: Seque
     name, channel = match["layer"], int(match["channel"])
     layer = next((candidate for candidate in layers if candidate.name == name), None)
     if layer is None:
-        raise InputError(
-            f"There is no layer '{name}' to take a neuron from{_did_you_mean(name, [c.name for c in layers])}"
-        )
+        raise InputError(f"There is no layer '{name}'{_did_you_mean(name, [known.name for known in layers])}")
     if channel >= layer.channels:
         raise InputError(f"Layer '{name}' has channels 0 to {layer.channels - 1}; there is no channel {channel}.")
     if match["row"] is None:
@@ -148,8 +146,6 @@ def _is_map(output: Tensor, example: Tensor) -> bool:
 
 def _did_you_mean(text: str, names: Sequence[str]) -> str:
     close = difflib.get_close_matches(text, names, n=3, cutoff=0.5)
-    return (
-        f"; did you mean {' or '.join(repr(name) for name in close)}?"
-        if close
-        else f"; there are {len(names)} to choose"
-    )
+    if not close:
+        return f"; the last ones are {', '.join(repr(name) for name in names[-3:])}."
+    return f"; did you mean {' or '.join(repr(name) for name in close)}?"

@@ -75,7 +75,7 @@ class Sample:
             InputError: if it is not an image, is damaged, or has another shape or range.
         """
         if isinstance(source, Sample):
-            return replace(source, **{k: v for k, v in (("title", title), ("label", label)) if v is not None})
+            return replace(source, title=title or source.title, label=label or source.label)
         if isinstance(source, str | Path):
             path = Path(source)
             image, name = _open(path, path.name), title or path.stem
@@ -118,7 +118,7 @@ def list_sources(source: Source | Iterable[Source]) -> list[Source]:
     if isinstance(
         source, Sample | str | Path | bytes | bytearray | memoryview | np.ndarray | torch.Tensor | Image.Image
     ) or not isinstance(source, Iterable):
-        return [source]
+        return [source]  # type: ignore[list-item]  # bytes-like
     listed = list(source)
     if not listed:
         raise InputError("The list of samples is empty: give at least one image.")

@@ -177,7 +177,7 @@ def _columns(layer: Prunable, inputs: Tensor) -> Iterator[Tensor]:
         else:
             patches = F.unfold(part, kernel, dilation=_pair(layer.dilation), stride=stride)
         # (n, groups · c, positions) → (groups, c, n · positions)
-        patches = patches.unflatten(1, (layer.groups, -1))
+        patches = patches.reshape(len(part), layer.groups, -1, patches.shape[-1])
         yield patches.permute(1, 2, 0, 3).flatten(2)
 
 

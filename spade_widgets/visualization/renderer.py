@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,7 +55,13 @@ class Renderer:
     and the number of the step alone: two renderers of one seed, dense and sparse, start from the same picture and see
     the same transforms at each step, in whatever order or thread they run. The global generators are not drawn from.
 
-    One renderer belongs to one thread at a time; several may run in several threads.
+    It may be looked at from one thread while another steps it, and several may run in several threads.
+
+    Attributes:
+        steps_done: how many steps are done.
+        activation: what the last step returned; None before the first one.
+        seconds: the time that all steps took.
+        size: rows and columns of the picture.
 
     Args:
         network: a classifier or a trace. Only a copy of its own is hooked, and only the neuron's layer.
@@ -95,7 +103,11 @@ class Renderer:
         self._optimizer = torch.optim.Adam([self._spectrum], lr=rate, fused=classifier.device.type in ("cpu", "cuda"))
         self._next: Tensor | None = None
         self._moved = False
+        # A panel looks at the picture while its worker goes on with it.
+        self._lock = threading.RLock()
         self.steps_done = 0
+        self.activation: float | None = None
+        self.seconds = 0.0
 
     @property
     def dead(self) -> bool:
@@ -115,6 +127,14 @@ class Renderer:
         Raises:
             ModelError: if the model fails on a picture of this size, or gives NaN or infinite values or gradients.
         """
+        with self._lock:
+            began = time.perf_counter()
+            self.activation = self._step()
+            self.steps_done += 1
+            self.seconds += time.perf_counter() - began
+        return self.activation
+
+    def _step(self) -> float:
         with _gradients():
             image = self._current()
             seen = lucent_bridge.transform_image(
@@ -138,7 +158,6 @@ class Renderer:
             self._spectrum.grad = None
             self._moved = True
         self._next = None
-        self.steps_done += 1
         return activation
 
     def run(self, steps: int, *, every: int = 1) -> Iterator[Frame]:
@@ -179,7 +198,7 @@ class Renderer:
 
     def image(self) -> Tensor:
         """The picture as it is: (3, h, w) float32 in 0…1, on the CPU."""
-        with _gradients():
+        with self._lock, _gradients():
             return self._current().detach()[0].cpu().clone()
 
     def picture(self) -> Image.Image:

@@ -1,0 +1,121 @@
+"""What the Explorer computes for a selection, as a job: predictions, channels, trace, both pictures, in this order.
+
+A generator of events. What the store knows comes at once, so that starting again after any change costs little: a
+picture that was half done goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from spade_widgets.neuron import Neuron
+from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.sample import Sample
+from spade_widgets.visualization import Renderer
+from spade_widgets.visualization.activations import excitement
+
+Which: TypeAlias = Literal["dense", "sparse"]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is on screen: a sample, how it is traced, the neuron, and the layer whose channels are listed."""
+
+    sample: Sample
+    pruning: Pruning
+    neuron: Neuron
+    layer: str
+
+
+@dataclass(frozen=True)
+class Working:
+    """What is being done, `done` of `of`."""
+
+    text: str
+    done: int
+    of: int
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """Class probabilities, (classes,); `sparse` is None while there is no trace."""
+
+    dense: Tensor
+    sparse: Tensor | None
+
+
+@dataclass(frozen=True, eq=False)
+class Excited:
+    """The sample's activation maps in the listed layer, (channels, rows, columns), and how strong each channel is."""
+
+    maps: npt.NDArray[np.float32]
+    strengths: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Traced:
+    """The trace is there."""
+
+    trace: Trace
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A picture has gone on by a step, or was found as far as it is."""
+
+    which: Which
+    renderer: Renderer
+
+
+Event: TypeAlias = Working | Predicted | Excited | Traced | Rendered
+
+
+def explore(session: Session, selection: Selection) -> Iterator[Event]:
+    """All that the Explorer shows for a selection; nothing runs between two events.
+
+    Raises:
+        SpadeError: where the selection cannot be computed (see the rooms that do it).
+    """
+    sample, classifier = selection.sample, session.classifier
+    dense = session.renderer(classifier, selection.neuron)
+    if dense.steps_done:
+        yield Rendered("dense", dense)
+    known = session.known_trace(sample, selection.pruning)
+    probabilities = session.probabilities(classifier, sample)
+    yield Predicted(probabilities, session.probabilities(known, sample) if known else None)
+    maps = session.maps(sample, selection.layer)
+    yield Excited(maps, excitement(maps))
+    tracing = session.trace(sample, selection.pruning)
+    while True:
+        try:
+            progress = next(tracing)
+        except StopIteration as stop:
+            trace: Trace = stop.value
+            break
+        yield Working(progress.stage, progress.done, progress.of)
+        # The dense picture needs no trace: it goes on meanwhile.
+        yield from _advance("dense", dense, session.steps)
+    yield Traced(trace)
+    yield Predicted(probabilities, session.probabilities(trace, sample))
+    sparse = session.renderer(trace, selection.neuron)
+    if sparse.steps_done:
+        yield Rendered("sparse", sparse)
+    while min(dense.steps_done, sparse.steps_done) < session.steps:
+        # The one that is behind goes on, so that both come to the same step and the pictures can be compared.
+        if dense.steps_done < sparse.steps_done:
+            yield from _advance("dense", dense, session.steps)
+        else:
+            yield from _advance("sparse", sparse, session.steps)
+
+
+def _advance(which: Which, renderer: Renderer, steps: int) -> Iterator[Rendered]:
+    if renderer.steps_done < steps:
+        renderer.step()
+        yield Rendered(which, renderer)

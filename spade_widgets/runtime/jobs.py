@@ -1,0 +1,109 @@
+"""Jobs: one worker thread that runs generators a step at a time, so that everything can be superseded and cancelled.
+
+A job belongs to an owner (a panel's main work, its chart, …). A newer job of the same owner supersedes the older one,
+which is dropped between two of its steps. Owners take turns, step by step.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+log = logging.getLogger(__name__)
+
+#: What a job runs: each `next` is one step. What it yields is nobody's business but its own.
+Steps: TypeAlias = Generator[Any, None, Any]
+
+
+@dataclass(eq=False)
+class Job:
+    """One cancellable computation."""
+
+    owner: Hashable
+    steps: Steps
+    on_error: Callable[[Exception], None]
+    finished: threading.Event = field(default_factory=threading.Event)
+    cancelled: bool = False
+
+
+class Worker:
+    """The thread that runs jobs. It starts with the first one and is a daemon: it never keeps the kernel alive."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        # By owner, the next in turn first. A job stays here until it has ended.
+        self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, owner: Hashable, steps: Steps, on_error: Callable[[Exception], None]) -> Job:
+        """Run `steps`, in the place of what this owner had running or waiting. Returns at once.
+
+        Args:
+            owner: whose job it is.
+            steps: run on the worker's thread, closed when superseded.
+            on_error: told, on the worker's thread, of an exception that `steps` raised.
+        """
+        job = Job(owner, steps, on_error)
+        with self._changed:
+            self._drop(owner)
+            self._jobs[owner] = job
+            self._jobs.move_to_end(owner, last=False)  # the last touched goes first
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="spade-widgets", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+        return job
+
+    def cancel(self, owner: Hashable) -> None:
+        """Drop the owner's job; if it is in the middle of a step, after that step. Returns at once."""
+        with self._changed:
+            self._drop(owner)
+
+    def _drop(self, owner: Hashable) -> None:
+        job = self._jobs.pop(owner, None)
+        if job is not None:
+            job.cancelled = True
+            job.finished.set()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._jobs:
+                    self._changed.wait()
+                owner, job = next(iter(self._jobs.items()))
+                self._jobs.move_to_end(owner)
+            if self._step(job):
+                continue
+            with self._changed:
+                if self._jobs.get(owner) is job:
+                    del self._jobs[owner]
+            job.finished.set()
+
+    def _step(self, job: Job) -> bool:
+        """One step of a job; whether there is more of it."""
+        try:
+            next(job.steps)
+        except StopIteration:
+            return False
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the worker goes on
+            if not job.cancelled:
+                self._tell(job, error)
+            return False
+        if job.cancelled:
+            job.steps.close()
+            return False
+        return True
+
+    def _tell(self, job: Job, error: Exception) -> None:
+        try:
+            job.on_error(error)
+        except Exception:
+            log.exception("An error could not be shown")
+
+
+#: The one worker of this process: torch is used by one job at a time, however many panels there are.
+WORKER = Worker()

@@ -1,0 +1,339 @@
+"""The Explorer: pick a sample, a sparsity and a neuron; watch the dense and the sparse visualization side by side."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets as t
+from PIL import Image
+
+import spade_widgets
+from spade_widgets.classifier import Preprocess
+from spade_widgets.errors import InputError, SpadeError
+from spade_widgets.neuron import Neuron
+from spade_widgets.pruning.plan import head
+from spade_widgets.pruning.solvers import SOLVERS, check_sparsity
+from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.explore import Selection, explore
+from spade_widgets.runtime.jobs import Job, Steps
+from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.sample import Sample, Source
+from spade_widgets.widgets.images import thumbnail
+from spade_widgets.widgets.opening import Model, open_panel
+from spade_widgets.widgets.recipe import recipe
+from spade_widgets.widgets.screen import Screen
+
+log = logging.getLogger(__name__)
+
+STATIC = Path(__file__).parent / "static"
+#: What a user selects, in the panel and from Python alike.
+SELECTION = ("sample_id", "sparsity", "neuron", "layer", "preset", "pattern", "solver")
+
+
+class Explorer(anywidget.AnyWidget):
+    """The main panel.
+
+    Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`;
+    and read: `trace`, `dense_image`, `sparse_image`, `state()`, `code`.
+
+    Args:
+        model: None for the built-in classifier; a torchvision builder's name; an `ImageClassifier`; any `nn.Module`.
+        samples: anything `Sample.read` takes, a list of such, or a folder. Default: the built-in samples.
+        weights: of a torchvision model: `"DEFAULT"` (its download), a local file, or None (random).
+        class_names, preprocess: see `ImageClassifier`.
+        sparsity: to begin with, in [0, 1).
+        neuron: to begin with. Default: the logit of the class that the first sample is taken for.
+        preset, pattern, solver: how to prune, to begin with.
+        augmentations: a calibration's, at least 1.
+        steps: a visualization's, at least 1.
+        seed: of augmentations and visualizations.
+
+    Raises:
+        InputError, ModelError: if something given cannot be used; one sentence says what and why.
+    """
+
+    _esm = STATIC / "explorer.js"
+    _css = STATIC / "explorer.css"
+
+    sample_id = t.Unicode().tag(sync=True)
+    sparsity = t.Any(0.9).tag(sync=True)
+    neuron = t.Any("").tag(sync=True)
+    layer = t.Unicode().tag(sync=True)
+    preset = t.Unicode("late").tag(sync=True)
+    pattern = t.Unicode("").tag(sync=True)
+    solver = t.Unicode("fast").tag(sync=True)
+
+    app = t.Dict().tag(sync=True)
+    samples: t.List[Any] = t.List().tag(sync=True)
+    layers: t.List[Any] = t.List().tag(sync=True)
+    presets: t.List[Any] = t.List().tag(sync=True)
+    solvers: t.List[Any] = t.List().tag(sync=True)
+    predictions = t.Dict().tag(sync=True)
+    channels = t.Dict().tag(sync=True)
+    dense = t.Dict().tag(sync=True)
+    sparse = t.Dict().tag(sync=True)
+    dense_png = t.Bytes(b"").tag(sync=True)
+    sparse_png = t.Bytes(b"").tag(sync=True)
+    trace_summary = t.Dict().tag(sync=True)
+    solved: t.List[Any] = t.List().tag(sync=True)
+    status = t.Dict().tag(sync=True)
+    error = t.Unicode("").tag(sync=True)
+    code = t.Unicode("").tag(sync=True)
+    chart = anywidget.WidgetTrait().tag(sync=True)
+
+    _open = False  # until all of it is made
+
+    def __init__(
+        self,
+        model: Model = None,
+        *,
+        samples: Source | Iterable[Source] | None = None,
+        weights: str | Path | None = "DEFAULT",
+        class_names: Sequence[str] | None = None,
+        preprocess: Preprocess | None = None,
+        sparsity: float | None = None,
+        neuron: str | Neuron | None = None,
+        preset: str | None = None,
+        pattern: str | None = None,
+        solver: str = "fast",
+        augmentations: int = 256,
+        steps: int = 256,
+        seed: int = 0,
+    ) -> None:
+        opened = open_panel(model, samples, weights, class_names, preprocess)
+        classifier = opened.classifier
+        self._opened = opened
+        self.session = Session(classifier, opened.samples, augmentations=augmentations, steps=steps, seed=seed)
+        first = self.session.samples[0]
+        hidden = [layer.name for layer in classifier.layers() if layer.name != head(classifier)]
+        maps = [name for name in hidden if classifier.layer(name).size != (1, 1)]
+        if neuron is None:
+            best = int(self.session.probabilities(classifier, first).argmax())
+            neuron = classifier.neuron(f"logit:{best}")
+        self._job: Job | None = None
+        super().__init__(
+            sample_id=first.id,
+            sparsity=opened.sparsity if sparsity is None else sparsity,
+            neuron=neuron,
+            layer=(maps or hidden or [classifier.layers()[-1].name])[-1],
+            preset=preset or ("pattern" if pattern is not None else opened.preset),
+            pattern=pattern or "",
+            solver=solver,
+            app={
+                "title": classifier.name,
+                "input": list(classifier.input_size),
+                "weights": classifier.weights,
+                "classes": list(classifier.class_names),
+                "version": spade_widgets.__version__,
+            },
+            layers=[{"name": x.name, "kind": x.kind, "channels": x.channels} for x in classifier.layers()],
+            presets=[{"key": p.key, "title": p.title, "description": p.description} for p in self.session.presets()],
+            solvers=list(SOLVERS),
+        )
+        self.session.plan(self._pruning())  # a wrong pattern or preset is said here, not later
+        self._list_samples()
+        self._screen = Screen(self)
+        self._open = True
+        self.observe(self._selected, SELECTION)
+        self.on_msg(self._message)
+        self._start()
+
+    # What a user reads and sets
+
+    @property
+    def sample(self) -> Sample:
+        """The chosen sample. Set it to a `Sample`, an id, a number, a title, or anything that `Sample.read` takes."""
+        return self.session.sample(self.sample_id)
+
+    @sample.setter
+    def sample(self, value: Source | int) -> None:
+        known = self.session.samples
+        if isinstance(value, int):
+            if not -len(known) <= value < len(known):
+                raise InputError(f"There is no sample {value}: they are numbered 0 to {len(known) - 1}.")
+            self.sample_id = known[value].id
+            return
+        for candidate in known:
+            if isinstance(value, str) and value in (candidate.id, candidate.title):
+                self.sample_id = candidate.id
+                return
+        self.sample_id = self._add(Sample.read(value)).id
+
+    @property
+    def trace(self) -> Trace | None:
+        """The trace for what is selected; None while it is not there."""
+        return self.session.known_trace(self.sample, self._pruning())
+
+    @property
+    def dense_image(self) -> Image.Image | None:
+        """The neuron's picture under the dense classifier, as far as it is; None before its first step."""
+        return self._picture("dense")
+
+    @property
+    def sparse_image(self) -> Image.Image | None:
+        """The neuron's picture under the trace, as far as it is; None before its first step."""
+        return self._picture("sparse")
+
+    def state(self) -> dict[str, Any]:
+        """Everything on screen in plain values: the selection, predictions, trace, pictures' progress, status."""
+        names = ("sparsity", "neuron", "layer", "preset", "pattern", "solver", "predictions", "dense", "sparse")
+        rest = ("solved", "status", "error")
+        channels = [(row["channel"], row["activation"]) for row in self.channels.get("rows", ())]
+        return {
+            "sample": self.sample.title,
+            "sample_id": self.sample_id,
+            **{name: getattr(self, name) for name in names},
+            "trace": self.trace_summary,
+            "channels": channels,
+            **{name: getattr(self, name) for name in rest},
+        }
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most."""
+        return self._job is None or self._job.finished.wait(timeout)
+
+    def stop(self) -> None:
+        """Stop computing; what is done stays."""
+        if self.status.get("state") == "working":
+            self._job = self.session.worker.submit(self, self._screen.stopped(), self._failed)
+
+    def resume(self) -> None:
+        """Go on from where it was stopped."""
+        self._start()
+
+    def close(self) -> None:
+        """Take the panel off the screen and drop its work."""
+        if self._open:
+            self.session.worker.cancel(self)
+        super().close()
+
+    # What is accepted
+
+    @t.validate(*SELECTION)
+    def _check(self, proposal: Any) -> Any:
+        return self._accepted(proposal["trait"].name, proposal["value"])
+
+    def _accepted(self, name: str, value: Any) -> Any:
+        """A selected value as it is kept; an `InputError` says why it cannot be."""
+        classifier = self.session.classifier
+        match name:
+            case "sample_id":
+                return self.session.sample(value).id
+            case "sparsity":
+                return check_sparsity(value)
+            case "neuron":
+                return str(classifier.neuron(value))
+            case "layer":
+                return classifier.layer(value).name
+        if self._open:  # while the panel is made, preset, pattern and solver come one by one
+            self.session.plan(self._pruning(**{name: value}))
+        return value
+
+    def set_state(self, sync_data: Mapping[str, Any]) -> None:
+        """What the page sets. Bad input is said in `error`, and the page gets the value that still holds."""
+        # The pattern first: it is checked against the layers when the preset that uses it comes.
+        for name in sorted(sync_data, key=lambda n: n != "pattern"):
+            try:
+                # Before traitlets: it holds notifications here, and keeps the bad value.
+                value = self._accepted(name, sync_data[name]) if name in SELECTION else sync_data[name]
+            except SpadeError as error:
+                self.error = str(error)
+                self.send_state(name)
+            else:
+                super().set_state({name: value})
+
+    # What happens then
+
+    def _pruning(self, **changed: Any) -> Pruning:
+        values = {"sparsity": self.sparsity, "preset": self.preset, "pattern": self.pattern, "solver": self.solver}
+        return Pruning(**{**values, **changed})
+
+    def _selection(self) -> Selection:
+        return Selection(self.sample, self._pruning(), self.session.classifier.neuron(self.neuron), self.layer)
+
+    def _selected(self, _change: Any) -> None:
+        self.error = ""
+        self._start()
+
+    def _start(self) -> None:
+        """Compute what is selected, in the place of what was being computed. Returns at once."""
+        selection = self._selection()
+        self.code = recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron)
+        self._job = self.session.worker.submit(self, self._explore(selection), self._failed)
+
+    def _explore(self, selection: Selection) -> Steps:
+        """On the worker's thread: every event to the screen, one a step."""
+        self._screen.begin(selection)
+        for event in explore(self.session, selection):
+            self._screen.show(selection, event)
+            yield
+        self._screen.finished()
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, SpadeError):
+            self.error = str(error)
+        else:
+            log.error("The Explorer's work failed", exc_info=error)
+            self.error = f"This could not be computed ({type(error).__name__}: {error})."
+        self._screen.failed()
+
+    def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        """A message from the page. Nothing is computed here: the kernel's own thread waits for it."""
+        kind = content.get("type")
+        if kind == "ack":
+            self._screen.frames.acknowledge(str(content.get("which")), int(content.get("seq", 0)))
+        elif kind == "visible":
+            self._screen.frames.view(str(content.get("view")), visible=bool(content.get("visible")))
+        elif kind == "stop":
+            self.stop()
+        elif kind == "resume":
+            self.resume()
+        elif kind == "dismiss":
+            self.error = ""
+        elif kind == "add":
+            names = [str(file.get("name", "")) for file in content.get("files", [])]
+            data = [bytes(buffer) for buffer in buffers]
+            adding = self._read_files(list(zip(names, data, strict=False)))
+            self.session.worker.submit((self, "add", time.monotonic()), adding, self._failed)
+        elif kind == "chart" and self.chart is None:
+            self.session.worker.submit((self, "chart"), self._screen.make_chart(), self._failed)
+
+    def _read_files(self, files: list[tuple[str, bytes]]) -> Steps:
+        """On the worker's thread: the files that were dropped or chosen become samples; the last good one is chosen."""
+        problems = []
+        for name, data in files:
+            try:
+                self._add(Sample.read(data, title=Path(name).stem or "image"))
+            except SpadeError as error:
+                problems.append(str(error))
+            else:
+                self.sample_id = self.session.samples[-1].id
+            yield
+        if problems:
+            self.error = " ".join(problems)
+
+    def _add(self, sample: Sample) -> Sample:
+        added = self.session.add(sample)
+        self._list_samples()
+        return added
+
+    def _list_samples(self) -> None:
+        """The samples for the page; thumbnails that it has already are not made again."""
+        known = {row["id"]: row for row in self.samples}
+        view = self.session.classifier.view
+        self.samples = [
+            known.get(s.id) or {"id": s.id, "title": s.title, "label": s.label or "", "thumb": thumbnail(view(s))}
+            for s in self.session.samples
+        ]
+
+    def _picture(self, which: str) -> Image.Image | None:
+        network = self.session.classifier if which == "dense" else self.trace
+        if network is None:
+            return None
+        renderer = self.session.renderer(network, self.session.classifier.neuron(self.neuron))
+        return renderer.picture() if renderer.steps_done else None

@@ -1,0 +1,57 @@
+"""Pictures as bytes for the page."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from spade_widgets.visualization import overlay
+
+#: Longest side of a thumbnail and of an activation map, in pixels: twice what they measure on screen.
+THUMB = 144
+MAP = 96
+#: From this side on, frames are sent as JPEG: a 224 px PNG takes four times as long to make and to send.
+JPEG_FROM = 128
+
+
+def png(image: Image.Image) -> bytes:
+    """A picture as PNG."""
+    with io.BytesIO() as out:
+        image.save(out, "PNG", compress_level=1)
+        return out.getvalue()
+
+
+def frame(image: Image.Image) -> bytes:
+    """A passing frame: PNG where it is small, else JPEG."""
+    if max(image.size) < JPEG_FROM:
+        return png(image)
+    with io.BytesIO() as out:
+        image.save(out, "JPEG", quality=88)
+        return out.getvalue()
+
+
+def picture(view: Tensor) -> Image.Image:
+    """(3, h, w) in 0…1 as a PIL image."""
+    return Image.fromarray((view.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy())
+
+
+def thumbnail(view: Tensor) -> bytes:
+    """What the model sees of a sample, as PNG."""
+    small = picture(view)
+    small.thumbnail((THUMB, THUMB), Image.Resampling.LANCZOS)
+    return png(small)
+
+
+def heat(view: Image.Image, activation: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> bytes:
+    """An activation map over the sample, as PNG."""
+    return png(overlay(view, activation))
+
+
+def small_view(view: Tensor) -> Image.Image:
+    """What the model sees of a sample, at the size of an activation map."""
+    small = picture(view)
+    small.thumbnail((MAP, MAP), Image.Resampling.LANCZOS)
+    return small

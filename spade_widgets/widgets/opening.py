@@ -1,0 +1,77 @@
+"""What a panel is opened on: a classifier and samples, given in any way that a user has them, and how code says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from torch import nn
+
+from spade_widgets.classifier import ImageClassifier, Preprocess
+from spade_widgets.sample import Sample, Source, list_sources
+
+Model: TypeAlias = "ImageClassifier | nn.Module | str | None"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A classifier and samples, with the Python that makes them again.
+
+    Attributes:
+        classifier, samples: what was opened.
+        classifier_code: an expression.
+        sample_code: sample id → an expression; samples that only live in this kernel have none.
+        preset, sparsity: how to prune, to begin with.
+    """
+
+    classifier: ImageClassifier
+    samples: tuple[Sample, ...]
+    classifier_code: str
+    sample_code: dict[str, str]
+    preset: str = "late"
+    sparsity: float = 0.9
+
+
+def open_panel(
+    model: Model,
+    samples: Source | Iterable[Source] | None,
+    weights: str | Path | None,
+    class_names: Sequence[str] | None,
+    preprocess: Preprocess | None,
+) -> Opened:
+    """Make a classifier and samples of what the user gave. See `Explorer` for the arguments and errors."""
+    classifier, code = _classifier(model, weights, class_names, preprocess)
+    builtin = model is None
+    if samples is None:
+        from spade_widgets import demo
+
+        # Their labels are the built-in classifier's classes: to another one they are pictures.
+        read = tuple(s if builtin else Sample(s.image, s.title) for s in demo.samples())
+        written = {s.id: f"demo.samples()[{i}]" for i, s in enumerate(read)}
+    else:
+        given = list_sources(samples)
+        read = tuple(map(Sample.read, given))
+        pairs = zip(read, given, strict=True)
+        written = {s.id: repr(str(g)) for s, g in pairs if isinstance(g, str | Path)}
+    return Opened(classifier, read, code, written)
+
+
+def _classifier(
+    model: Model, weights: str | Path | None, class_names: Sequence[str] | None, preprocess: Preprocess | None
+) -> tuple[ImageClassifier, str]:
+    if isinstance(model, ImageClassifier):
+        return model, "explorer.session.classifier"
+    if model is None:
+        from spade_widgets import demo
+
+        return demo.classifier(), "demo.classifier()"
+    if isinstance(model, str):
+        classifier = ImageClassifier.from_torchvision(model, weights, class_names=class_names, preprocess=preprocess)
+        plain = class_names is None and preprocess is None
+        given = "" if weights == "DEFAULT" else f", weights={str(weights) if weights is not None else None!r}"
+        return classifier, (
+            f"sw.ImageClassifier.from_torchvision({model!r}{given})" if plain else "explorer.session.classifier"
+        )
+    return ImageClassifier(model, class_names=class_names, preprocess=preprocess), "explorer.session.classifier"

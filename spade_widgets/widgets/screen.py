@@ -1,0 +1,215 @@
+"""From what a job finds out to what the page shows: events become traits and frames."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working
+from spade_widgets.runtime.jobs import Steps
+from spade_widgets.widgets import images
+from spade_widgets.widgets.frames import Frames
+
+if TYPE_CHECKING:
+    from spade_widgets.visualization import Renderer
+    from spade_widgets.widgets.explorer import Explorer
+
+#: Seconds between two changes of a progress trait: enough for a number that a person reads.
+PROGRESS = 0.2
+#: Channels listed.
+CHANNELS = 24
+#: Classes listed.
+TOP = 5
+
+State = Literal["empty", "waiting", "rendering", "stopped", "done"]
+
+
+class Screen:
+    """Shows one Explorer's events, on the worker's thread.
+
+    Args:
+        panel: whose traits are set.
+    """
+
+    def __init__(self, panel: Explorer) -> None:
+        self._panel = panel
+        self.frames = Frames(panel.send)
+        self._began = time.monotonic()
+        self._said: dict[str, float] = {}
+        self._trace: Trace | None = None
+        panel.dense = _progress(panel.neuron, "empty", None, panel.session.steps)
+        panel.sparse = dict(panel.dense)
+        self._status("working", "starting")
+
+    def begin(self, selection: Selection) -> None:
+        """A new job begins."""
+        self._began = time.monotonic()
+        neuron = str(selection.neuron)
+        for which in ("dense", "sparse"):
+            shown = getattr(self._panel, which)
+            # The old picture stays until there is a new one, and is said to be an old one.
+            setattr(self._panel, which, {**shown, "neuron": neuron, "state": "waiting", "activation": None})
+        self._status("working", "predicting")
+        self._panel.solved = self._panel.session.solved(selection.sample, selection.pruning)
+
+    def show(self, selection: Selection, event: Event) -> None:
+        """An event of the job."""
+        match event:
+            case Working(text, done, of):
+                self._working(text, done, of)
+            case Predicted():
+                self._predicted(selection, event)
+            case Excited():
+                self._excited(selection, event)
+            case Traced(trace):
+                self._traced(selection, trace)
+            case Rendered():
+                self._rendered(selection, event)
+
+    def finished(self) -> None:
+        """The job has come to its end."""
+        self._status("idle", "done")
+
+    def stopped(self) -> Steps:
+        """The user has stopped the job: a job in its place, which keeps what there is."""
+        self._keep_pictures()
+        self._leave_off()
+        self._status("stopped", "stopped")
+        yield
+
+    def failed(self) -> None:
+        """The job has failed; the panel's `error` says why."""
+        self._leave_off()
+        self._status("error", "failed")
+
+    def make_chart(self) -> Steps:
+        """The chart, when it is first looked at: Plotly takes a second to import."""
+        from spade_widgets.widgets.chart import chart, fill
+
+        figure = chart()
+        if self._trace is not None:
+            fill(figure, self._trace)
+        yield
+        self._panel.chart = figure
+
+    # One method an event
+
+    def _predicted(self, selection: Selection, event: Predicted) -> None:
+        names = self._panel.session.classifier.class_names
+        top = event.dense.topk(min(TOP, len(names))).indices.tolist()
+        if event.sparse is not None and int(event.sparse.argmax()) not in top:
+            top.append(int(event.sparse.argmax()))
+        self._panel.predictions = {
+            "sample_id": selection.sample.id,
+            "rows": [
+                {
+                    "index": i,
+                    "name": names[i],
+                    "dense": float(event.dense[i]),
+                    "sparse": None if event.sparse is None else float(event.sparse[i]),
+                }
+                for i in top
+            ],
+        }
+
+    def _excited(self, selection: Selection, event: Excited) -> None:
+        shown = self._panel.channels
+        if (shown.get("sample_id"), shown.get("layer")) == (selection.sample.id, selection.layer):
+            return
+        view = images.small_view(self._panel.session.classifier.view(selection.sample))
+        order = (-event.strengths).argsort(kind="stable")[:CHANNELS].tolist()
+        self._panel.channels = {
+            "sample_id": selection.sample.id,
+            "layer": selection.layer,
+            "total": len(event.strengths),
+            "rows": [
+                {"channel": i, "activation": float(event.strengths[i]), "map": images.heat(view, event.maps[i])}
+                for i in order
+            ],
+        }
+
+    def _traced(self, selection: Selection, trace: Trace) -> None:
+        self._trace = trace
+        names = trace.dense.class_names
+        self._panel.trace_summary = {
+            "sample_id": trace.sample.id,
+            "sparsity": selection.pruning.sparsity,
+            "kept": trace.kept,
+            "total": trace.total,
+            "agrees": trace.agreement.agrees,
+            "dense_class": names[trace.agreement.dense_class],
+            "sparse_class": names[trace.agreement.sparse_class],
+            "kl": trace.agreement.kl,
+            "seconds": time.monotonic() - self._began,
+            "augmentations": trace.augmentations,
+            "dense_layers": len(trace.dense.prunable()) - len(trace.stats()),
+            "layers": [
+                {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()
+            ],
+        }
+        self._panel.solved = self._panel.session.solved(selection.sample, selection.pruning)
+        if self._panel.chart is not None:
+            from spade_widgets.widgets.chart import fill
+
+            fill(self._panel.chart, trace)
+
+    def _rendered(self, selection: Selection, event: Rendered) -> None:
+        which, renderer, steps = event.which, event.renderer, self._panel.session.steps
+        over = renderer.steps_done >= steps
+        progress = _progress(str(selection.neuron), "done" if over else "rendering", renderer, steps)
+        first = getattr(self._panel, which)["state"] != "rendering"
+        if over or first:
+            self._keep(which, images.png(renderer.picture()))
+        if over or first or self._due(which):
+            setattr(self._panel, which, progress)
+        if not over:
+            content = {key: progress[key] for key in ("step", "steps", "seconds")}
+            self.frames.offer(which, content, lambda: images.frame(renderer.picture()))
+            done = self._panel.dense["step"] + self._panel.sparse["step"]
+            self._working("rendering", done, 2 * steps)
+
+    # How it is said
+
+    def _keep(self, which: str, picture: bytes) -> None:
+        setattr(self._panel, f"{which}_png", picture)
+
+    def _leave_off(self) -> None:
+        for which in ("dense", "sparse"):
+            shown = getattr(self._panel, which)
+            if shown["state"] in ("waiting", "rendering"):
+                setattr(self._panel, which, {**shown, "state": "stopped" if shown["step"] else "empty"})
+
+    def _keep_pictures(self) -> None:
+        """The pictures as they are become traits: a late view, a reloaded page and a saved notebook see those alone."""
+        for which, picture in (("dense", self._panel.dense_image), ("sparse", self._panel.sparse_image)):
+            if picture is not None:
+                self._keep(which, images.png(picture))
+
+    def _working(self, text: str, done: int, of: int) -> None:
+        if text != self._panel.status.get("text") or self._due("status"):
+            self._status("working", text, done, of)
+
+    def _due(self, what: str) -> bool:
+        """Whether it is time to say again how far `what` is."""
+        now = time.monotonic()
+        if now - self._said.get(what, 0.0) < PROGRESS:
+            return False
+        self._said[what] = now
+        return True
+
+    def _status(self, state: str, text: str, done: int | None = None, of: int | None = None) -> None:
+        seconds = round(time.monotonic() - self._began, 2)
+        self._panel.status = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
+
+
+def _progress(neuron: str, state: State, renderer: Renderer | None, steps: int) -> dict[str, Any]:
+    return {
+        "neuron": neuron,
+        "state": state,
+        "step": renderer.steps_done if renderer else 0,
+        "steps": steps,
+        "seconds": round(renderer.seconds, 2) if renderer else 0.0,
+        "activation": renderer.activation if renderer else None,
+        "dead": bool(renderer and renderer.dead),
+    }
