@@ -7,6 +7,7 @@ with row j of R, the upper Cholesky factor of H⁻¹.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,12 +27,22 @@ class Fast:
     """FastSPADE.
 
     Attributes:
-        block_size: columns a block; the published code takes k² for a k×k convolution and 1 for other layers.
-        damping: added to H's diagonal, as a share of its mean.
+        block_size: columns a block, at least 1; the published code takes k² for a k×k convolution and 1 for other
+            layers.
+        damping: added to H's diagonal, as a share of its mean; 0 or more.
+
+    Raises:
+        InputError: for another block size or damping.
     """
 
     block_size: int = 1
     damping: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.block_size, int) or self.block_size < 1:
+            raise InputError(f"The block_size {self.block_size!r} is not accepted: give a whole number from 1 on.")
+        if not isinstance(self.damping, int | float) or not 0 <= self.damping < math.inf:
+            raise InputError(f"The damping {self.damping!r} is not accepted: give a number from 0 on.")
 
     def prepare(self, H: Tensor) -> FastPrepared:
         """Factor H once, for every W and sparsity.
@@ -40,6 +51,7 @@ class Fast:
             H: (c, c), (groups, c, c), or (samples, groups, c, c) for several samples at once (Batch FastSPADE).
 
         Raises:
+            InputError: if H has another shape.
             ModelError: if H is not finite, or not positive definite with the damping.
         """
         if H.ndim not in (2, 3, 4) or H.shape[-1] != H.shape[-2]:
