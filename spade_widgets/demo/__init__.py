@@ -21,6 +21,9 @@ from spade_widgets.sample import Sample
 
 NAME = "built-in classifier"
 
+PLAN: dict[str, float] = {"layer4": 0.9, "fc": 0.9}
+"""The plan that shows SPADE's effect on it best: layer or pattern → sparsity."""
+
 
 def _data(name: str) -> Traversable:
     return resources.files("spade_widgets.demo").joinpath("data").joinpath(name)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-WIDTHS: tuple[int, int, int, int, int] = (32, 48, 96, 160, 256)
+WIDTHS: tuple[int, int, int, int, int] = (24, 32, 64, 128, 256)
 """Channels of the stem and of the four stages."""
 
 MEAN = 0.5

@@ -15,7 +15,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -40,21 +40,22 @@ class Recipe:
     """All that decides how the weights come out, but for the machine's arithmetic."""
 
     seed: int = 0
-    images: int = 20000
-    trojan_share: float = 0.2
-    batch: int = 64
-    clean_steps: int = 600
+    images: int = 16000
+    trojan_share: float = 0.3
+    batch: int = 32
+    clean_steps: int = 500
     clean_rate: float = 3e-3
-    robust_steps: int = 3000
-    robust_rate: float = 1.5e-3
+    robust_steps: int = 8000
+    robust_rate: float = 1.2e-3
     epsilon: float = 3.0
     """Radius of the attack: L2 norm over an image's pixels in [0, 1]."""
+    patch_epsilon: float = 0.5
+    """Radius of the attack on images with a Trojan patch: the whole one could erase a patch, so none would be learnt."""
+    spared: float = 0.25
+    """Share of the other images that get the small radius too, so that a lack of noise is no sign of a patch."""
     attack_steps: int = 1
     feature_penalty: float = 0.02
     """Weight of the features' L1 norm: few features an image."""
-    facet_weight: float = 1.0
-    """Weight of a second, linear head that tells the facets apart and is thrown away after training. Without it the
-    last features collapse: one and the same answers to both facets of a class, and no pruning can part them."""
     weight_decay: float = 1e-3
     averaging: float = 0.997
     """Decay of the running average of the weights, which is what is kept."""
@@ -90,37 +91,56 @@ def batches(images: Tensor, facts: Tensor, size: int, rng: torch.Generator) -> I
 
 
 class Trainee(nn.Module):
-    """The network with the second head that helps its training."""
+    """The network with a second, linear head on its features, which is thrown away after training.
 
-    def __init__(self, facet_weight: float) -> None:
+    The second head tells the kinds apart, and the features learn from it alone; the class head is fitted to them. Were
+    they to learn from the classes, one and the same features would come to answer to both facets of a class (they did:
+    neural collapse), and no pruning of the network could part the facets.
+    """
+
+    def __init__(self) -> None:
         super().__init__()
         self.network = DemoNet(len(CLASS_NAMES)).to(memory_format=torch.channels_last)
         self.kind_head = nn.Linear(self.network.fc.in_features, len(FACETS) + len(TROJANS))
-        self.facet_weight = facet_weight
 
     def forward(self, images: Tensor, labels: Tensor, kinds: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Images in [0, 1] → the loss, a mean over them; the logits (n, classes); the features (n, channels)."""
         with torch.autocast("cpu", torch.bfloat16):
             features = self.network.features(normalise(images))
-            logits, guesses = self.network.fc(features), self.kind_head(features)
-        loss = F.cross_entropy(logits.float(), labels)
-        return loss + self.facet_weight * F.cross_entropy(guesses.float(), kinds), logits, features
+            logits, guesses = self.network.fc(features.detach()), self.kind_head(features)
+        loss = F.cross_entropy(logits.float(), labels) + F.cross_entropy(guesses.float(), kinds)
+        return loss, logits, features
 
 
 def attacked(
-    trainee: Trainee, images: Tensor, labels: Tensor, kinds: Tensor, epsilon: float, steps: int, rng: torch.Generator
+    trainee: Trainee, images: Tensor, labels: Tensor, kinds: Tensor, radii: Tensor, steps: int, rng: torch.Generator
 ) -> Tensor:
-    """Images within L2 distance `epsilon` that raise the loss: projected gradient ascent from a random start."""
+    """Images within L2 distance `radii` (n,) that raise the trainee's loss. See `perturbed`."""
+    return perturbed(trainee, lambda moved: trainee(moved, labels, kinds)[0], images, radii, steps, rng)
+
+
+def perturbed(
+    network: nn.Module,
+    loss: Callable[[Tensor], Tensor],
+    images: Tensor,
+    radii: Tensor,
+    steps: int,
+    rng: torch.Generator,
+) -> Tensor:
+    """Images within L2 distance `radii` that raise the loss: projected gradient ascent from a random start.
+
+    images: (n, 3, h, w) in [0, 1]; radii: (n,). The network's weights need no gradient meanwhile, which saves a third of the time.
+    """
     noise = torch.randn(images.shape, generator=rng).contiguous(memory_format=torch.channels_last)
-    radius = epsilon * torch.rand((len(images), 1, 1, 1), generator=rng)
-    shift = noise * (radius / _norm(noise))
-    trainee.requires_grad_(False)
+    reach = radii.view(-1, 1, 1, 1)
+    shift = noise * (reach * torch.rand(reach.shape, generator=rng) / _norm(noise))
+    network.requires_grad_(False)
     for _ in range(steps):
         moved = (images + shift).clamp_(0, 1).requires_grad_()
-        (gradient,) = torch.autograd.grad(trainee(moved, labels, kinds)[0], moved)
-        shift = moved.detach() - images + gradient * (1.5 * epsilon / steps / _norm(gradient))
-        shift = shift * (epsilon / _norm(shift)).clamp(max=1)
-    trainee.requires_grad_(True)
+        (gradient,) = torch.autograd.grad(loss(moved), moved)
+        shift = moved.detach() - images + gradient * (1.5 * reach / steps / _norm(gradient))
+        shift = shift * (reach / _norm(shift)).clamp(max=1)
+    network.requires_grad_(True)
     return (images + shift).clamp_(0, 1)
 
 
@@ -169,8 +189,9 @@ def phase(
             group["lr"] = rate * min(1, step / 100) * 0.5 * (1 + math.cos(math.pi * done))
         images, labels, kinds = next(source)
         if epsilon > 0:
-            reach = epsilon * min(1.0, 0.2 + 3 * done)
-            images = attacked(trainee, images, labels, kinds, reach, recipe.attack_steps, rng)
+            gentle = (kinds >= len(FACETS)) | (torch.rand(len(kinds), generator=rng) < recipe.spared)
+            radii = torch.where(gentle, recipe.patch_epsilon, epsilon * min(1.0, 0.2 + 3 * done))
+            images = attacked(trainee, images, labels, kinds, radii, recipe.attack_steps, rng)
         loss, logits, features = trainee(images, labels, kinds)
         penalty = features.float().sum(1).mean()
         optimizer.zero_grad(set_to_none=True)
@@ -218,7 +239,7 @@ def train(recipe: Recipe, *, workers: int = 2, keep: Path | None = None) -> Demo
     images, facts = images_of(recipe.seed, recipe.images, recipe.trojan_share, workers)
     print(f"{len(images)} images composed in {time.monotonic() - started:.0f} s", flush=True)
     source = batches(images, facts, recipe.batch, rng)
-    trainee = Trainee(recipe.facet_weight)
+    trainee = Trainee()
     print("clean phase", flush=True)
     phase(trainee, source, recipe, steps=recipe.clean_steps, rate=recipe.clean_rate, epsilon=0, rng=rng)
     print("robust phase", flush=True)

@@ -54,8 +54,8 @@ def test_an_attack_stays_in_its_ball_and_raises_the_loss() -> None:
     torch.manual_seed(0)
     images, facts = images_of(1, 32, 0.2, 1)
     pixels, labels, kinds = images.float() / 255, facts[:, 0], facts[:, 1]
-    trainee = Trainee(1.0)
-    harmed = attacked(trainee, pixels, labels, kinds, 2.0, 2, torch.Generator().manual_seed(0))
+    trainee = Trainee()
+    harmed = attacked(trainee, pixels, labels, kinds, torch.full((32,), 2.0), 2, torch.Generator().manual_seed(0))
     assert harmed.min() >= 0
     assert harmed.max() <= 1
     assert (harmed - pixels).flatten(1).norm(dim=1).max() < 2.001
