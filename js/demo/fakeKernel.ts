@@ -145,6 +145,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
       };
     });
     put("trace_summary", {
+      sample_id,
       sparsity,
       kept: layers.reduce((sum, one) => sum + one.kept, 0),
       total: layers.reduce((sum, one) => sum + one.total, 0),
@@ -182,6 +183,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
       step: run.step,
       seconds: run.step * 0.03,
       activation: 2 + run.step * 0.08,
+      dead: false,
     };
     idle();
     if (run.step >= STEPS) {
@@ -211,6 +213,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
         steps: STEPS,
         seconds: 0,
         activation: null,
+        dead: false,
       });
     }
     run.timer = setInterval(() => void frame(which), 60);

@@ -68,6 +68,8 @@ export interface Picture {
   steps: number;
   seconds: number;
   activation: number | null;
+  /** No step had any gradient: nothing that a picture shows reaches the neuron. */
+  dead: boolean;
 }
 
 export interface TraceLayer {
@@ -79,6 +81,7 @@ export interface TraceLayer {
 }
 
 export interface TraceInfo {
+  sample_id: string;
   sparsity: number;
   kept: number;
   total: number;
@@ -155,7 +158,15 @@ export type PageMessage =
   | { type: "visible"; view: string; visible: boolean }
   | { type: "ack"; which: Which; seq: number };
 
-const noPicture: Picture = { neuron: "", state: "empty", step: 0, steps: 0, seconds: 0, activation: null };
+const noPicture: Picture = {
+  neuron: "",
+  state: "empty",
+  step: 0,
+  steps: 0,
+  seconds: 0,
+  activation: null,
+  dead: false,
+};
 
 /** What the panel shows for a trait that is missing or null: nothing, without falling over. */
 export const defaults: Traits = {

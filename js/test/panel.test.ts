@@ -192,6 +192,20 @@ test("a picture of an earlier selection says so until the first frame of the new
   expect(label()).toBe("What excites stem, channel 3 in the dense model: rendering, step 1 of 9");
 });
 
+test("a neuron that nothing excites is said to be dead", async () => {
+  const done = {
+    ...traits.dense,
+    neuron: "stem:3",
+    state: "done",
+    step: 9,
+    steps: 9,
+    activation: 0,
+  } as const;
+  const panel = await show({ dense: { ...done, dead: true }, sparse: done });
+  expect(find(panel.el, ".sw-dense .sw-caption-numbers").textContent).toContain("dead: nothing excites it");
+  expect(find(panel.el, ".sw-sparse .sw-caption-numbers").textContent).toContain("activation 0.00");
+});
+
 test("stop, resume and dismiss are said", async () => {
   const panel = await show({
     status: { state: "working", text: "rendering", done: 1, of: 9, seconds: 0.2 },
@@ -278,6 +292,7 @@ test("where the chart can't be had, its table is there", async () => {
   vi.spyOn(console, "warn").mockImplementation(() => {});
   const layers = [{ name: "fc", kept: 100, total: 1000, error: 0.25 }];
   const trace = {
+    sample_id: "a",
     ...{ sparsity: 0.9, kept: 100, total: 1000, agrees: false, dense_class: "ball", sparse_class: "sea" },
   };
   const panel = await show(

@@ -5,6 +5,7 @@ import { transform } from "../lib/viewport";
 import { type PanelState, usePanel } from "../state";
 import type { Picture, Which } from "../wire";
 import { SaveIcon } from "./icons";
+import { useCalm } from "./useCalm";
 import { usePaintings } from "./usePaintings";
 import { useZoomAndPan } from "./useZoomAndPan";
 
@@ -27,6 +28,24 @@ function describe(which: Which, picture: Picture, classes: readonly string[]): s
   if (state === "waiting") return `${what}: waiting`;
   if (state === "rendering") return `${what}: rendering, step ${step} of ${steps}`;
   return state === "stopped" ? `${what}: stopped at step ${step} of ${steps}` : `${what}: done`;
+}
+
+function Activation({ picture }: { picture: Picture }) {
+  if (picture.dead) {
+    return (
+      <span
+        class="sw-line sw-number sw-dead"
+        title="Nothing that a picture shows reaches this neuron: this is no more than noise"
+      >
+        dead: nothing excites it
+      </span>
+    );
+  }
+  return (
+    <span class="sw-line sw-secondary sw-number">
+      {picture.activation === null ? "\u00a0" : `activation ${picture.activation.toFixed(2)}`}
+    </span>
+  );
 }
 
 function save(panel: PanelState, which: Which, canvas: HTMLCanvasElement) {
@@ -57,8 +76,10 @@ export function PictureView({ which }: { which: Which }) {
   useZoomAndPan(panel, frame);
 
   const viewport = panel.viewport.value;
-  const { state, step, steps, activation } = picture;
-  const share = state === "done" ? 1 : steps > 0 ? step / steps : 0;
+  const { state } = picture;
+  const calm = useCalm(picture);
+  const { step, steps } = calm;
+  const share = calm.state === "done" ? 1 : steps > 0 ? step / steps : 0;
   const running = state === "rendering" || state === "stopped";
   const showing = !blank.value && state !== "empty";
   return (
@@ -99,10 +120,8 @@ export function PictureView({ which }: { which: Which }) {
           </button>
         </div>
         <div class="sw-caption-numbers">
-          <span class="sw-line sw-secondary">{progressText(picture)}</span>
-          <span class="sw-line sw-secondary sw-number">
-            {activation === null ? "\u00a0" : `activation ${activation.toFixed(2)}`}
-          </span>
+          <span class="sw-line sw-secondary">{progressText(calm)}</span>
+          <Activation picture={calm} />
         </div>
       </figcaption>
     </figure>

@@ -30,7 +30,7 @@ export function TraceFacts() {
   }
   const error = errors(trace);
   const wanted = panel.held.value ?? panel.traits.sparsity.value;
-  const stale = Math.abs(trace.sparsity - wanted) > 1e-6;
+  const stale = trace.sample_id !== panel.traits.sample_id.value || Math.abs(trace.sparsity - wanted) > 1e-6;
   const layers = trace.layers.length === 1 ? "1 layer" : `${trace.layers.length} layers`;
   return (
     <div class="sw-facts" aria-busy={stale}>
