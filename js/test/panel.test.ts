@@ -170,11 +170,11 @@ test("every frame is acknowledged once: drawn, or no picture at all", async () =
 
 test("a picture of an earlier selection says so until the first frame of the new one", async () => {
   const picture = {
+    ...traits.dense,
     neuron: "logit:ball",
     state: "done",
     step: 9,
     steps: 9,
-    seconds: 1,
     activation: 3,
   } as const;
   const panel = await show({ dense: picture, dense_png: png(1) });
