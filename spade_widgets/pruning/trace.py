@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 
 from torch import Tensor, nn
@@ -31,6 +32,22 @@ class LayerStats:
     kept: int
     sparsity: float
     error: float
+
+
+class StatsTable(tuple[LayerStats, ...]):
+    """The rows of `Trace.stats()`; a table in a notebook. `pandas.DataFrame(table)` makes a frame of it."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        names = [field.name for field in fields(LayerStats)]
+        head = "".join(f"<th>{name}</th>" for name in names)
+        body = "".join(
+            f"<tr><td>{html.escape(row.name)}</td><td>{row.total:,}</td><td>{row.kept:,}</td>"
+            f"<td>{row.sparsity:.3f}</td><td>{row.error:.4f}</td></tr>"
+            for row in self
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 @dataclass(frozen=True)
@@ -86,9 +103,9 @@ class Trace:
         """Layer name → its pruned weight, of the layer's own shape and dtype. Not to be written into."""
         return dict(self._weights)
 
-    def stats(self) -> tuple[LayerStats, ...]:
+    def stats(self) -> StatsTable:
         """A row a pruned layer, in the order in which the network runs them."""
-        return self._stats
+        return StatsTable(self._stats)
 
     @property
     def kept(self) -> int:
