@@ -36,7 +36,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
 
     print(
-        f"{'network and layer':32}{'ours':>10}{'Lucent':>10}{'ratio':>8}{'transforms':>12}   (steps/s; share of ours)"
+        f"{'steps a second':32}{'ours':>8}{'Lucent, same size':>24}{'Lucent as it comes':>24}{'transforms in ours':>22}"
     )
     resnet = ImageClassifier.from_torchvision("resnet18", weights=None)
     for layer in ("layer1", "layer2", "layer3", "fc"):
