@@ -38,10 +38,16 @@ export interface Connection<T extends object> {
 
 const INTERVAL_MS = 40;
 
+/** A trait that has no value yet comes as null, or as `{}`: what is missing is the default's. */
+function complete<V>(value: unknown, fallback: V): V {
+  if (value === null || value === undefined) return fallback;
+  const record = typeof fallback === "object" && Object.getPrototypeOf(fallback ?? 0) === Object.prototype;
+  return record ? { ...fallback, ...value } : (value as V);
+}
+
 export function connect<T extends object>(model: AnyModel, defaults: T): Connection<T> {
   const names = Object.keys(defaults) as (keyof T & string)[];
-  const read = <K extends keyof T & string>(name: K): T[K] =>
-    (model.get(name) as T[K] | null) ?? defaults[name];
+  const read = <K extends keyof T & string>(name: K): T[K] => complete(model.get(name), defaults[name]);
 
   const live = signal(true);
   const signals = Object.fromEntries(names.map((name) => [name, signal(read(name))])) as {

@@ -20,6 +20,15 @@ test("signals follow the model, and missing traits have their defaults", () => {
   expect(traits.sparsity.value).toBe(0.9);
 });
 
+test("records that Python has not filled yet are filled from the defaults", () => {
+  const model = new FakeModel({ record: {}, rows: [1] });
+  const { traits } = connect(model, { record: { rows: [] as number[], id: "" }, rows: [] as number[] });
+  expect(traits.record.value).toEqual({ rows: [], id: "" });
+  expect(traits.rows.value).toEqual([1]);
+  model.receive("record", { rows: [2] });
+  expect(traits.record.value).toEqual({ rows: [2], id: "" });
+});
+
 test("set reaches the kernel and one's own signal", () => {
   const model = new FakeModel({ sparsity: 0.5 });
   const { traits, set } = connect(model, defaults);

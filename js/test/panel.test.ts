@@ -24,6 +24,21 @@ test("titles, labels and class names are text, never markup", async () => {
   expect(find(el, ".sw-error").textContent).toBe("<script>x</script> is no layer.");
 });
 
+test("a panel of which Python has said nothing yet stands, empty", async () => {
+  const { FakeModel } = await import("../demo/fakeModel");
+  const empty = Object.fromEntries(
+    Object.entries(traits).map(([name, value]) => [
+      name,
+      Array.isArray(value) ? [] : typeof value === "object" && !(value instanceof ArrayBuffer) ? {} : value,
+    ]),
+  );
+  const { el } = await show({}, undefined, new FakeModel(empty));
+  expect(find(el, ".sw-picture.sw-dense canvas").getAttribute("aria-label")).toBe(
+    "No picture of the dense model yet",
+  );
+  expect(find(el, ".sw-facts").textContent).toBe("No trace of this sample yet.");
+});
+
 test("predictions stand side by side, and what is not known is a dash", async () => {
   const { el } = await show();
   const rows = [...el.querySelectorAll(".sw-predictions tbody tr:first-child")].map((row) =>
