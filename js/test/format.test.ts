@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { count, fileName, median, percent, seconds, short } from "../src/lib/format";
+import { count, decimal, fileName, median, percent, seconds, short } from "../src/lib/format";
 
 test("numbers as they are read", () => {
   expect(count(1230506)).toBe("1\u202f230\u202f506");
@@ -8,6 +8,7 @@ test("numbers as they are read", () => {
   expect(percent(0.8745)).toBe("87.5");
   expect(seconds(2.345)).toBe("2.3\u202fs");
   expect(seconds(125)).toBe("2:05\u202fmin");
+  expect(decimal(-3.9)).toBe("\u22123.90");
   expect(median([3, 1, 2])).toBe(2);
   expect(median([4, 1, 2, 3])).toBe(2.5);
 });

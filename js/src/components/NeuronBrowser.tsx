@@ -1,4 +1,5 @@
 import { useComputed } from "@preact/signals";
+import { decimal } from "../lib/format";
 import { parseNeuron } from "../lib/neuron";
 import { useBlobUrl } from "../lib/useBlobUrl";
 import { usePanel } from "../state";
@@ -48,7 +49,7 @@ export function NeuronBrowser() {
             keyOf={(row) => String(row.channel)}
             selected={selected.value}
             busy={stale}
-            titleOf={(row) => `Channel ${row.channel} · activation ${row.activation.toFixed(2)}`}
+            titleOf={(row) => `Channel ${row.channel} · activation ${decimal(row.activation)}`}
             onSelect={(row) => panel.connection.setSoon("neuron", `${channels.value.layer}:${row.channel}`)}
           >
             {(row) => <ChannelTile row={row} />}

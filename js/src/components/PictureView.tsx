@@ -1,5 +1,5 @@
 import { useRef } from "preact/hooks";
-import { fileName, seconds } from "../lib/format";
+import { decimal, fileName, seconds } from "../lib/format";
 import { describeNeuron } from "../lib/neuron";
 import { transform } from "../lib/viewport";
 import { type PanelState, usePanel } from "../state";
@@ -43,7 +43,7 @@ function Activation({ picture }: { picture: Picture }) {
   }
   return (
     <span class="sw-line sw-secondary sw-number">
-      {picture.activation === null ? "\u00a0" : `activation ${picture.activation.toFixed(2)}`}
+      {picture.activation === null ? "\u00a0" : `activation ${decimal(picture.activation)}`}
     </span>
   );
 }

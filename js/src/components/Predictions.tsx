@@ -4,7 +4,7 @@ import { usePanel } from "../state";
 function Bar({ share, which }: { share: number | null; which: "dense" | "sparse" }) {
   return (
     <span class={`sw-bar sw-${which}`}>
-      <span style={{ width: `${(share ?? 0) * 100}%` }} />
+      {share !== null && <span style={{ width: `${share * 100}%` }} />}
     </span>
   );
 }

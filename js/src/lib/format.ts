@@ -25,6 +25,11 @@ export function percent(share: number, decimals = 1): string {
   return (share * 100).toFixed(decimals);
 }
 
+/** With a minus that is as wide as a plus. */
+export function decimal(value: number, decimals = 2): string {
+  return value.toFixed(decimals).replace("-", "\u2212");
+}
+
 export function seconds(value: number): string {
   if (value < 100) return `${value.toFixed(1)}${narrowSpace}s`;
   const minutes = Math.floor(value / 60);
