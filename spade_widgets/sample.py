@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from spade_widgets.errors import InputError
 
@@ -23,9 +25,13 @@ Source: TypeAlias = "Sample | str | Path | bytes | Image.Image | npt.NDArray[Any
 
 #: Longest side kept, in pixels. No classifier looks at more, and a thumbnail of a larger one would cost seconds.
 MAX_SIDE = 2048
-#: Pixels beyond which a file is refused before it is decoded (a decompression bomb would fill the memory).
-MAX_PIXELS = 200_000_000
+#: Pixels beyond which a file is refused before it is decoded (a decompression bomb would fill the memory). Pillow
+#: itself refuses a little more.
+MAX_PIXELS = 170_000_000
+#: How far floats may lie outside 0…1: what arithmetic on a picture leaves.
+SLACK = 1e-3
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+CHANNELS = (1, 3, 4)
 ACCEPTED = "a path, PIL image, array or tensor (H, W), (H, W, 3) or (3, H, W), or the bytes of an image file"
 
 
@@ -67,15 +73,18 @@ class Sample:
     ) -> Sample:
         """Make a sample of a path, the bytes of an image file, a PIL image, an array or a tensor.
 
-        Arrays and tensors are (H, W), (H, W, C) or (C, H, W) with C in 1, 3, 4: uint8 in 0…255, uint16 in 0…65535, or
-        floats in 0…1. Transparency is laid over white; EXIF rotation is applied; what is larger than `MAX_SIDE` is
-        scaled down.
+        Arrays and tensors are (H, W), (H, W, C) or (C, H, W) with C in 1, 3, 4: uint8 in 0…255, uint16 in 0…65535,
+        floats in 0…1, or other integers in 0…255 or, if one is larger, 0…65535. Transparency is laid over white; EXIF
+        rotation is applied; what is larger than `MAX_SIDE` is scaled down.
 
         Raises:
             InputError: if it is not an image, is damaged, or has another shape or range.
         """
         if isinstance(source, Sample):
-            return replace(source, title=title or source.title, label=label or source.label)
+            if title is None and label is None and mask is None:
+                return source
+            area = source.mask if mask is None else _area(mask, source.image)
+            return replace(source, title=title or source.title, label=label or source.label, mask=area)
         if isinstance(source, str | Path):
             path = Path(source)
             image, name = _open(path, path.name), title or path.stem
@@ -87,12 +96,7 @@ class Sample:
             image, name = _from_array(source), title or "array"
         else:
             raise InputError(f"A {type(source).__name__} is not an image: give {ACCEPTED}.")
-        if max(image.size) > MAX_SIDE:
-            image = ImageOps.contain(image, (MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-        area = None if mask is None else np.asarray(mask).astype(bool)
-        if area is not None and area.ndim == 2 and max(area.shape) > MAX_SIDE:
-            area = np.asarray(Image.fromarray(area).resize(image.size, Image.Resampling.NEAREST))
-        return Sample(image, name, label, area)
+        return Sample(image, name, label, None if mask is None else _area(mask, image))
 
 
 def read_samples(source: Source | Iterable[Source]) -> tuple[Sample, ...]:
@@ -125,14 +129,28 @@ def list_sources(source: Source | Iterable[Source]) -> list[Source]:
     return listed
 
 
+def _area(mask: npt.ArrayLike, image: Image.Image) -> Mask:
+    """The mask as bools; one of a picture that was scaled down is scaled with it."""
+    area = np.asarray(mask).astype(bool)
+    width, height = image.size
+    if area.ndim != 2 or max(area.shape) <= MAX_SIDE or max(width, height) < MAX_SIDE:
+        return area
+    if abs(area.shape[0] * width - area.shape[1] * height) > max(area.shape):  # of another shape: `Sample` says so
+        return area
+    return np.asarray(Image.fromarray(area).resize(image.size, Image.Resampling.NEAREST))
+
+
 def _open(file: Path | io.BytesIO, name: str) -> Image.Image:
     try:
-        with Image.open(file) as opened:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
+            picture = Image.open(file)
+        with picture as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise InputError(
                     f"'{name}' has {opened.width} × {opened.height} pixels; at most {MAX_PIXELS:,} in all are accepted."
                 )
-            # JPEG decodes straight to a smaller size: an 8000 × 8000 photograph then costs a sixteenth of the memory.
+            # JPEG decodes straight to a half, quarter or eighth of its size, as long as that is large enough.
             opened.draft("RGB", (MAX_SIDE, MAX_SIDE))
             opened.load()
             return _rgb(opened)
@@ -151,18 +169,37 @@ def _open(file: Path | io.BytesIO, name: str) -> Image.Image:
 
 
 def _rgb(image: Image.Image) -> Image.Image:
-    """Any mode to 8-bit RGB: 16-bit is scaled (Pillow's own conversion would clip it to white), alpha laid on white."""
+    """Any mode to 8-bit RGB: 16-bit is scaled (Pillow's own conversion would clip it to white), alpha laid on white.
+
+    The result is a copy in any case: the user's own picture may be drawn on later.
+    """
     if min(image.size) < 1:
         raise InputError("The image has no pixels.")
-    image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I") or image.mode == "F":
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode == "F":
+        floats = np.asarray(image)
+        return _from_array(floats / 255 if floats.max() > 1 + SLACK else floats)  # Pillow's own floats are 0…255
+    if image.mode.startswith("I"):
         return _from_array(np.asarray(image))
-    if image.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    # A copy in any case: the user's own picture may be drawn on later.
-    return image.convert("RGB") if image.mode != "RGB" else image.copy()
+    try:
+        if image.has_transparency_data:
+            rgba = _shrunk(image.convert("RGBA"))
+            return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+        return _shrunk(image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")).convert("RGB")
+    except ValueError:
+        raise InputError(f"An image of mode {image.mode} cannot be read: convert it to RGB.") from None
+
+
+def _shrunk(image: Image.Image) -> Image.Image:
+    """The image, or one whose longer side is `MAX_SIDE`; by whole pixels first, which is quick and takes no memory."""
+    longer = max(image.size)
+    if longer <= MAX_SIDE:
+        return image
+    size = tuple(max(1, round(side * MAX_SIDE / longer)) for side in image.size)
+    if longer >= 2 * MAX_SIDE:
+        image = image.reduce(longer // MAX_SIDE)
+    return image.resize((size[0], size[1]), Image.Resampling.LANCZOS)
 
 
 def _from_array(source: npt.NDArray[Any] | torch.Tensor) -> Image.Image:
@@ -171,18 +208,13 @@ def _from_array(source: npt.NDArray[Any] | torch.Tensor) -> Image.Image:
         array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # NumPy has no bfloat16
     else:
         array = np.asarray(source)
+    shape, channels_first = array.shape, isinstance(source, torch.Tensor)  # where either could be meant
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
-    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+    if array.ndim == 3 and (array.shape[2] not in CHANNELS or (channels_first and array.shape[0] in CHANNELS)):
         array = array.transpose(1, 2, 0)
-    elif array.ndim == 3 and array.shape[2] not in (1, 3, 4):
-        raise InputError(
-            f"An array of shape {array.shape} is not an image: (H, W), (H, W, 3) or (3, H, W) is accepted."
-        )
-    if array.ndim not in (2, 3) or 0 in array.shape:
-        raise InputError(
-            f"An array of shape {array.shape} is not an image: (H, W), (H, W, 3) or (3, H, W) is accepted."
-        )
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and array.shape[2] not in CHANNELS):
+        raise InputError(f"An array of shape {shape} is not an image: (H, W), (H, W, 3) or (3, H, W) is accepted.")
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     return _rgb(Image.fromarray(_to_uint8(array)))
@@ -190,25 +222,23 @@ def _from_array(source: npt.NDArray[Any] | torch.Tensor) -> Image.Image:
 
 def _to_uint8(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     if array.dtype == np.uint8:
-        return array
+        return np.ascontiguousarray(array)
     if array.dtype == np.bool_:
         return array.astype(np.uint8) * np.uint8(255)
-    if array.dtype.kind not in "uif":
+    kind = array.dtype.kind
+    if kind not in "uif":
         raise InputError(f"An array of {array.dtype} is not an image: uint8, uint16 or floats in 0…1 are accepted.")
-    values = array.astype(np.float64)
-    if not np.isfinite(values).all():
+    low, high = float(array.min()), float(array.max())
+    if not math.isfinite(low + high):
         raise InputError("The array holds NaN or infinite values, so it is not an image.")
-    low, high = float(values.min()), float(values.max())
-    if low < 0:
-        raise InputError(
-            f"The array's values go from {low:g} to {high:g}; an image has values in 0…1, 0…255 or 0…65535."
-        )
-    if array.dtype.kind == "f" and high <= 1.0:
+    if kind == "f":
+        if low < -SLACK or high > 1 + SLACK:
+            raise InputError(f"The array's floats go from {low:g} to {high:g}; an image's are in 0…1.")
         scale = 255.0
-    elif high <= 255:
-        scale = 255.0 / 65535.0 if array.dtype == np.uint16 else 1.0
-    elif high <= 65535:
-        scale = 255.0 / 65535.0
+    elif low < 0 or high > 65535:
+        raise InputError(f"The array's values go from {low:g} to {high:g}; an image's are in 0…255 or 0…65535.")
     else:
-        raise InputError(f"The array's values go up to {high:g}; an image has values in 0…1, 0…255 or 0…65535.")
-    return np.asarray((values * scale).round(), dtype=np.uint8)
+        two_bytes = kind == "u" and array.dtype.itemsize == 2
+        scale = 255.0 / 65535.0 if two_bytes or high > 255 else 1.0
+    values = np.multiply(array, scale, dtype=np.float32)
+    return np.asarray(values.clip(0, 255, out=values).round(out=values), dtype=np.uint8)
