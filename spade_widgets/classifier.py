@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -119,7 +119,7 @@ class ImageClassifier:
         hashed = hashlib.sha256(repr((self.mean, self.std, self.input_size, str(self.dtype))).encode())
         for key, tensor in self._model.state_dict().items():
             hashed.update(key.encode())
-            hashed.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+            hashed.update(tensor_bytes(tensor))
         return hashed.hexdigest()[:16]
 
     def module(self) -> nn.Module:
@@ -226,25 +226,20 @@ class ImageClassifier:
         return out
 
 
-def shared_copy(model: nn.Module, replaced: Mapping[str, Tensor] | None = None) -> nn.Module:
-    """A structural copy of a module: eval mode, frozen parameters, every tensor's storage shared but the replaced ones.
+def tensor_bytes(tensor: Tensor) -> bytes:
+    """The values as they lie in memory, whatever the type: NumPy has no bfloat16."""
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
-    Args:
-        model: left as it is.
-        replaced: parameter name (as in `named_parameters()`) → the tensor that takes its place in the copy.
+
+def shared_copy(model: nn.Module) -> nn.Module:
+    """A structural copy of a module: eval mode, frozen parameters, every tensor's storage shared. The module stays.
 
     Raises:
         ModelError: if the module cannot be copied (for instance with old-style weight normalisation on it).
     """
-    changes = dict(replaced or {})
-    memo: dict[int, Any] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        # deepcopy's memo: a tensor found there is taken as it is. A tied parameter is replaced everywhere.
-        if name in changes or id(parameter) not in memo:
-            value = changes.get(name, parameter.detach())
-            memo[id(parameter)] = nn.Parameter(value.to(parameter.device, parameter.dtype), requires_grad=False)
-    for buffer in model.buffers():
-        memo[id(buffer)] = buffer
+    # What deepcopy finds in its memo it takes as it is. Parameters get frozen twins; buffers are the same objects.
+    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
+    memo |= {id(buffer): buffer for buffer in model.buffers()}
     try:
         twin = copy.deepcopy(model, memo)
     except Exception as error:  # whatever a user's module does when it is copied

@@ -105,15 +105,16 @@ def record_layers(module: nn.Module, example: Tensor) -> tuple[tuple[Layer, ...]
     """What a module (a copy that may be hooked) runs on `example` (1, 3, h, w), in its order.
 
     Returns:
-        The layers whose neurons can be visualised, channels first; and the names of all `Conv2d` and `Linear` layers,
-        with those that work on tokens (1, tokens, c) or channels last.
+        The layers whose neurons can be visualised, channels first; and the names of all `Conv2d` and `Linear` layers
+        with a weight of their own (a parametrised one is computed), with those that work on tokens (1, tokens, c) or
+        channels last.
     """
     seen: dict[str, Layer] = {}
     called: dict[str, None] = {}
 
     def recorder(name: str, kind: Literal["conv", "linear", "block"]) -> Callable[..., None]:
-        def record(_part: nn.Module, _inputs: Any, output: Any) -> None:
-            if kind != "block":
+        def record(part: nn.Module, _inputs: Any, output: Any) -> None:
+            if kind != "block" and "weight" in part._parameters:
                 called.setdefault(name)
             if not isinstance(output, Tensor) or output.ndim not in (2, 4):
                 return

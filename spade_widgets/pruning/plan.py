@@ -51,6 +51,15 @@ class SparsityPlan:
         return SparsityPlan(dict.fromkeys(matching(classifier.prunable(), layers), value))
 
     @staticmethod
+    def preset(classifier: ImageClassifier, sparsity: float, key: str) -> SparsityPlan:
+        """The plan of a preset (`PRESETS`) at a sparsity. See `Preset.plan`.
+
+        Raises:
+            InputError: if there is no such preset, its layers are missing, or the sparsity is outside [0, 1).
+        """
+        return preset(key).plan(classifier, sparsity)
+
+    @staticmethod
     def check(classifier: ImageClassifier, sparsities: Mapping[str, float]) -> SparsityPlan:
         """A plan of the user's own numbers; keys are layer names or patterns, later ones overrule earlier ones.
 
@@ -153,7 +162,7 @@ def preset(key: str) -> Preset:
 def head(classifier: ImageClassifier) -> str | None:
     """The layer whose rows are the class logits: the last one, where it has as many rows as there are classes."""
     name = classifier.prunable()[-1]
-    rows = classifier.module().get_submodule(name).weight.shape[0]  # type: ignore[union-attr, operator, index]
+    rows = classifier.module().get_submodule(name).weight.shape[0]  # type: ignore[index]
     return name if rows == len(classifier.class_names) else None
 
 

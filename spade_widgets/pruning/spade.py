@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +17,9 @@ from spade_widgets.prediction import softmax
 from spade_widgets.pruning.calibration import Calibration, calibrate
 from spade_widgets.pruning.plan import Patterns, SparsityPlan, head
 from spade_widgets.pruning.progress import Progress, Steps, finish
-from spade_widgets.pruning.solvers import Prepared, relative_error, solver
+from spade_widgets.pruning.solvers import Prepared, check_count, relative_error, solver
 from spade_widgets.pruning.trace import Agreement, LayerStats, Trace, sparse_module
-from spade_widgets.sample import Sample, Source
+from spade_widgets.sample import Sample, Source, read_samples
 
 #: Share of its fair part of the head's weights that each logit keeps at least. See `row_floor`.
 HEAD_SHARE = 0.5
@@ -75,7 +75,7 @@ def sweep(
 
 def trace_many(
     classifier: ImageClassifier,
-    samples: Sequence[Source],
+    samples: Source | Iterable[Source],
     *,
     sparsity: float = 0.95,
     layers: Patterns | None = None,
@@ -84,9 +84,9 @@ def trace_many(
     augmentations: int = 256,
     seed: int = 0,
 ) -> list[Trace]:
-    """A trace for each sample, one after the other in bounded memory. Arguments as `trace`."""
+    """A trace for each sample of a list or a folder, one after the other in bounded memory. Arguments as `trace`."""
     chosen = _plan(classifier, sparsity, layers, plan)
-    read = [Sample.read(s) for s in samples]
+    read = read_samples(samples)
     return [finish(trace_steps(classifier, s, chosen, solver, augmentations, seed))[0] for s in read]
 
 
@@ -100,8 +100,9 @@ def trace_steps(
 ) -> Steps[list[Trace]]:
     """`trace` or `sweep` in steps: yields its progress, returns a trace for each plan (all of the same layers)."""
     several = [plans] if isinstance(plans, SparsityPlan) else list(plans)
-    if augmentations < 1:
-        raise InputError(f"{augmentations} augmentations are too few: give at least 1.")
+    check_count(augmentations, "number of augmentations")
+    if not several[0].layers:
+        raise InputError(f"The plan names no layer of {classifier.name} to prune; it has {len(classifier.prunable())}.")
     pruner = Pruner(classifier, sample, solver, seed)
     calibration = yield from calibrate(classifier, sample, several[0].layers, augmentations=augmentations, seed=seed)
     return (yield from pruner.prune(calibration, several))
@@ -121,6 +122,7 @@ class Pruner:
     def __init__(self, classifier: ImageClassifier, sample: Sample, method: str = "fast", seed: int = 0) -> None:
         self.classifier, self.sample, self.method, self.seed = classifier, sample, method, seed
         self._module = classifier.module()
+        self._head = head(classifier)
         self._prepared: dict[tuple[str, int], Prepared] = {}
         solver(method)
 
@@ -140,9 +142,10 @@ class Pruner:
                 kept = int((pruned != 0).sum())
                 error = relative_error(W, pruned, H)
                 rows[i].append(LayerStats(name, W.numel(), kept, 1 - kept / W.numel(), error))
-                weights[i][name] = pruned.view_as(layer.weight)
+                # In the dense weight's own memory layout: the same kernels then run on it, to the last bit.
+                weights[i][name] = torch.empty_like(layer.weight).copy_(pruned.view_as(layer.weight))
         dense = softmax(self.classifier, self.sample)
-        left = tuple(n for n in names if n not in calibration.sums)
+        left = tuple(_left_dense(self.classifier, self._module, set(names), set(calibrated)))
         return [
             Trace(
                 self.classifier, self.sample, plan, self.method, calibration.augmentations, self.seed,
@@ -164,7 +167,7 @@ class Pruner:
             self._prepared = {key: p for key, p in self._prepared.items() if key[0] != name}
             self._prepared[name, seen] = solver(self.method, **options).prepare(H)
         prepared = self._prepared[name, seen]
-        if name != head(self.classifier):
+        if name != self._head:
             return prepared.sweep(W, sparsities)
         return [prepared.sweep(W, [s], row_floor=row_floor(W.shape[1], s))[0] for s in sparsities]
 
@@ -186,6 +189,15 @@ def row_floor(columns: int, sparsity: float) -> int:
     visualization would be noise and its saliency map empty. (A head of 10 rows at 0.95 would lose every weight.)
     """
     return max(1, int(columns * (1 - sparsity) * HEAD_SHARE))
+
+
+def _left_dense(classifier: ImageClassifier, module: nn.Module, names: set[str], solved: set[str]) -> Iterator[str]:
+    """See `Trace.left_dense`. `names` are the plan's layers, `solved` those that were pruned."""
+    could = set(classifier.prunable()) - names  # these stay dense because they are not asked for
+    for name, part in module.named_modules():
+        weighty = any("weight" in n and p.ndim > 1 for n, p in part.named_parameters(recurse=False))
+        if name not in could | solved and (weighty or isinstance(part, nn.Conv2d | nn.Linear)):
+            yield name
 
 
 def _plan(

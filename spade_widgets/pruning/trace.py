@@ -10,7 +10,7 @@ from functools import cached_property
 
 from torch import Tensor, nn
 
-from spade_widgets.classifier import ImageClassifier, shared_copy
+from spade_widgets.classifier import ImageClassifier, tensor_bytes
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.sample import Sample
 
@@ -80,7 +80,8 @@ class Trace:
         solver: the solver's name.
         augmentations, seed: what it was calibrated on.
         agreement: how its prediction on the sample compares with the dense one.
-        left_dense: layers of the plan that the forward pass never called as layers, so that they stayed dense.
+        left_dense: layers that stayed dense for what they are: neither `Conv2d` nor `Linear`, with a weight that is
+            computed of others, or never called on this sample.
     """
 
     dense: ImageClassifier
@@ -127,7 +128,7 @@ class Trace:
         hashed = hashlib.sha256(self.dense.digest.encode())
         for name, weight in self._weights.items():
             hashed.update(name.encode())
-            hashed.update(weight.detach().cpu().contiguous().flatten().view(-1).numpy(force=True).tobytes())
+            hashed.update(tensor_bytes(weight))
         return hashed.hexdigest()[:16]
 
     def __repr__(self) -> str:
@@ -137,4 +138,8 @@ class Trace:
 
 def sparse_module(classifier: ImageClassifier, weights: Mapping[str, Tensor]) -> nn.Module:
     """The classifier's module with some layers' weights replaced; every other tensor is shared."""
-    return shared_copy(classifier.module(), {f"{name}.weight": weight for name, weight in weights.items()})
+    module = classifier.module()
+    for name, weight in weights.items():
+        # The layer gets a weight of its own: one that it was tied to keeps the old one.
+        module.get_submodule(name).weight = nn.Parameter(weight, requires_grad=False)
+    return module

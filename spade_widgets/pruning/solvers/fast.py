@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.solvers.base import zeros
+from spade_widgets.pruning.solvers.base import check_count, zeros
 
 #: Columns whose spread errors are collected before the rest is updated with one matrix product (SparseGPT's lazy
 #: updates). It changes the order of sums, not the numbers. Few enough that the small products stay in the cache.
@@ -39,10 +39,13 @@ class Fast:
     damping: float = 0.01
 
     def __post_init__(self) -> None:
-        if not isinstance(self.block_size, int) or self.block_size < 1:
-            raise InputError(f"The block_size {self.block_size!r} is not accepted: give a whole number from 1 on.")
-        if not isinstance(self.damping, int | float) or not 0 <= self.damping < math.inf:
-            raise InputError(f"The damping {self.damping!r} is not accepted: give a number from 0 on.")
+        check_count(self.block_size, "block_size")
+        try:
+            usable = 0 <= float(self.damping) < math.inf
+        except (TypeError, ValueError):
+            usable = False
+        if not usable:
+            raise InputError(f"The damping is {self.damping!r}: a number from 0 on is accepted.")
 
     def prepare(self, H: Tensor) -> FastPrepared:
         """Factor H once, for every W and sparsity.
