@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.transforms import functional as TF
 
-from spade_widgets.classifier import ImageClassifier, shared_copy
+from spade_widgets.classifier import ImageClassifier
 
 SIZE = 32
 
@@ -63,7 +63,11 @@ class Sparse:
     replaced: dict[str, Tensor]
 
     def module(self) -> nn.Module:
-        return shared_copy(self.dense.module(), self.replaced)
+        module = self.dense.module()
+        for name, value in self.replaced.items():
+            layer, _, kind = name.rpartition(".")
+            setattr(module.get_submodule(layer), kind, nn.Parameter(value, requires_grad=False))
+        return module
 
 
 def pruned(classifier: ImageClassifier, *names: str, keep: float = 0.3) -> Sparse:

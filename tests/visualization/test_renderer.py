@@ -162,6 +162,21 @@ def test_a_thread_that_draws_meanwhile_gets_its_own_numbers() -> None:
     assert drawn == expected[: len(drawn)].tolist()
 
 
+def test_another_threads_own_use_of_lucent_draws_from_numpy_as_always() -> None:
+    seen: list[object] = []
+
+    def look(images: Tensor) -> Tensor:
+        seen.append(lucent.transform.np.random)
+        thread = threading.Thread(target=lambda: seen.append(lucent.transform.np.random))
+        thread.start()
+        thread.join()
+        return images
+
+    Renderer(small_classifier(), "conv1:1", transforms=[look]).step()
+    assert isinstance(seen[0], np.random.Generator)
+    assert seen[1] is np.random
+
+
 def test_lucents_globals_are_put_back() -> None:
     transform, spatial = lucent.transform, lucent.spatial
     before = transform.device, spatial.device, transform.np
