@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from spade_widgets.pruning.trace import Trace
@@ -38,6 +39,8 @@ class Screen:
         self._began = time.monotonic()
         self._said: dict[str, float] = {}
         self._trace: Trace | None = None
+        # What each picture on screen is of.
+        self._showing: Mapping[str, Hashable] = {}
         panel.dense = _progress(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
         self._status("working", "starting")
@@ -46,10 +49,16 @@ class Screen:
         """A new job begins."""
         self._began = time.monotonic()
         neuron = str(selection.neuron)
-        for which in ("dense", "sparse"):
+        showing: dict[str, Hashable] = {
+            "dense": neuron,
+            "sparse": (neuron, self._panel.session.trace_key(selection.sample, selection.pruning)),
+        }
+        for which, wanted in showing.items():
             shown = getattr(self._panel, which)
-            # The old picture stays until there is a new one, and is said to be an old one.
-            setattr(self._panel, which, {**shown, "neuron": neuron, "state": "waiting", "activation": None})
+            if self._showing.get(which) != wanted or shown["state"] == "empty":
+                # The old picture stays until there is a new one, and is said to be an old one.
+                setattr(self._panel, which, {**shown, "neuron": neuron, "state": "waiting", "activation": None})
+        self._showing = showing
         self._status("working", "predicting")
         self._panel.solved = self._panel.session.solved(selection.sample, selection.pruning)
 
