@@ -81,7 +81,9 @@ class Explorer(anywidget.AnyWidget):
     sparse_png = t.Bytes(b"").tag(sync=True)
     trace_summary: t.Dict[str, Any] = t.Dict().tag(sync=True)
     solved: t.List[Any] = t.List().tag(sync=True)
-    status: t.Dict[str, Any] = t.Dict({"state": "idle", "text": "", "done": None, "of": None, "seconds": 0.0}).tag(sync=True)
+    status: t.Dict[str, Any] = t.Dict({"state": "idle", "text": "", "done": None, "of": None, "seconds": 0.0}).tag(
+        sync=True
+    )
     error = t.Unicode("").tag(sync=True)
     code = t.Unicode("").tag(sync=True)
     chart = anywidget.WidgetTrait().tag(sync=True)
