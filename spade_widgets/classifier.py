@@ -86,7 +86,10 @@ class ImageClassifier:
 
         model, default_preprocess, default_names = build(name, weights)
         return cls(
-            model, class_names=class_names or default_names, preprocess=preprocess or default_preprocess, name=name
+            model,
+            class_names=default_names if class_names is None else class_names,
+            preprocess=preprocess or default_preprocess,
+            name=name,
         )
 
     def __repr__(self) -> str:
@@ -293,6 +296,8 @@ def _names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
 def _check_finite(model: nn.Module) -> None:
     for kind, tensors in (("weights", model.named_parameters()), ("buffers", model.named_buffers())):
         for name, tensor in tensors:
+            if nn.parameter.is_lazy(tensor):
+                raise ModelError(f"The model's {kind} '{name}' have no shape yet: run the model once on an image.")
             if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
                 raise ModelError(
                     f"The model's {kind} '{name}' hold NaN or infinite values, so nothing can be said about it."

@@ -62,7 +62,7 @@ def parse_neuron(spec: str | Neuron, layers: Sequence[Layer], class_names: Seque
     text = str(spec).strip()
     if text.startswith("logit:"):
         index = find_class(text.removeprefix("logit:"), class_names)
-        unique = class_names.count(class_names[index]) == 1 and not class_names[index].isdigit()
+        unique = class_names.count(class_names[index]) == 1
         return Neuron(None, index, class_name=class_names[index] if unique else None)
     match = _WRITTEN.fullmatch(text)
     if not match:
@@ -86,19 +86,21 @@ def parse_neuron(spec: str | Neuron, layers: Sequence[Layer], class_names: Seque
 
 def find_class(spec: str | int, class_names: Sequence[str]) -> int:
     """See `ImageClassifier.class_index`."""
-    text = str(spec).strip()
-    found = [i for i, name in enumerate(class_names) if name == text]
-    if not found:
-        found = [i for i, name in enumerate(class_names) if name.lower() == text.lower()]
-    if len(found) == 1:
-        return found[0]
-    if len(found) > 1:
-        raise InputError(f"'{text}' names {len(found)} classes ({', '.join(map(str, found))}): give the number.")
-    if text.isdigit():
-        if int(text) < len(class_names):
-            return int(text)
-        raise InputError(f"There is no class {text}: the classes are 0 to {len(class_names) - 1}.")
-    raise InputError(f"There is no class '{text}'{_did_you_mean(text, class_names)}")
+    if isinstance(spec, str):
+        text = spec.strip()
+        found = [i for i, name in enumerate(class_names) if name.strip() == text]
+        if not found:
+            found = [i for i, name in enumerate(class_names) if name.strip().lower() == text.lower()]
+        if len(found) == 1:
+            return found[0]
+        if len(found) > 1:
+            raise InputError(f"'{text}' names {len(found)} classes ({', '.join(map(str, found))}): give the number.")
+        if not text.isdecimal():
+            raise InputError(f"There is no class '{text}'{_did_you_mean(text, class_names)}")
+    index = int(spec)
+    if not 0 <= index < len(class_names):
+        raise InputError(f"There is no class {index}: the classes are 0 to {len(class_names) - 1}.")
+    return index
 
 
 def record_layers(module: nn.Module, example: Tensor) -> tuple[tuple[Layer, ...], tuple[str, ...]]:

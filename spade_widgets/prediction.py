@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.errors import InputError
 from spade_widgets.sample import Sample, Source
 
 
@@ -35,9 +36,16 @@ class Prediction:
 def predict(network: Network, sample: Source, top: int = 5) -> list[Prediction]:
     """The `top` most probable classes of a sample under a classifier or a trace, most probable first.
 
+    Args:
+        network: a classifier or a trace.
+        sample: anything that `Sample.read` takes.
+        top: how many, from 1 on; all classes where there are fewer.
+
     Raises:
-        InputError: if the sample is no image.
+        InputError: if the sample is no image, or `top` is below 1.
     """
+    if top < 1:
+        raise InputError(f"The top {top} classes cannot be given: ask for at least 1.")
     probabilities = softmax(network, Sample.read(sample))
     names = network.dense.class_names
     best = probabilities.topk(min(top, len(names))).indices.tolist()

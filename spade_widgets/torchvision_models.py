@@ -16,6 +16,9 @@ from torch import Tensor, nn
 
 from spade_widgets.errors import InputError, ModelError
 
+#: The heads that Inception and GoogLeNet are trained with.
+_AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
+
 Built = tuple[nn.Module, Callable[[Image.Image], Tensor] | None, tuple[str, ...] | None]
 
 
@@ -28,7 +31,8 @@ def build(name: str, weights: str | Path | None) -> Built:
     preprocess, classes = preset.transforms(), tuple(preset.meta["categories"])
     if weights == "DEFAULT":
         try:
-            model = torchvision.models.get_model(name, weights=preset)
+            with torch.random.fork_rng(devices=[]):  # as below
+                model = torchvision.models.get_model(name, weights=preset)
         except OSError as error:  # URLError is one: no network, no such host, a server's refusal
             raise ModelError(
                 f"The weights of {name} cannot be downloaded here ({error}): "
@@ -38,19 +42,29 @@ def build(name: str, weights: str | Path | None) -> Built:
     if weights is None:
         return _random(name).eval(), preprocess, classes
     state = read_state(Path(weights))
-    model = _random(name)
-    rows = _head_rows(model, state)
-    if rows not in (0, len(classes)):  # fine-tuned on other classes
-        model, classes_in_file = _random(name, num_classes=rows), None
-    else:
-        classes_in_file = classes
+    with torch.random.fork_rng(devices=[]):  # the random weights that are overwritten are not the caller's business
+        model = _random(name)
+        rows = _head_rows(model, state)
+        own_classes = rows not in (0, len(classes))  # fine-tuned on others
+        if own_classes:
+            model = _random(name, num_classes=rows)
+    _as_trained(model)
     try:
         # Loading copies into the model's float32 tensors, so float16 files are exact in it.
-        model.load_state_dict(state)
+        model.load_state_dict({key: value for key, value in state.items() if not key.startswith(_AUXILIARY)})
     except RuntimeError as error:
-        detail = " ".join(str(error).split())[:300]
-        raise ModelError(f"'{Path(weights).name}' does not fit {name}: {detail}") from error
-    return model.eval(), preprocess, classes_in_file
+        raise ModelError(f"'{Path(weights).name}' does not fit {name}: {_first_words(error)}") from error
+    return model.eval(), preprocess, None if own_classes else classes
+
+
+def _as_trained(model: Any) -> None:
+    """What torchvision sets on its Inception and GoogLeNet when it loads their weights, and not when it does not."""
+    if hasattr(model, "transform_input"):
+        model.transform_input = True  # they were trained on another normalisation
+    if hasattr(model, "aux_logits"):
+        model.aux_logits = False  # heads for training: a file may have them or not
+        for name in {child.rstrip(".") for child in _AUXILIARY} & {child for child, _ in model.named_children()}:
+            setattr(model, name, None)
 
 
 def _random(name: str, **options: Any) -> nn.Module:
@@ -70,22 +84,26 @@ def read_state(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ModelError(f"There is no weights file '{path}'.")
     try:
+        state: Any
         if path.suffix == ".safetensors":
-            return load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, RuntimeError, EOFError, ValueError, OSError) as error:
-        raise ModelError(
-            f"'{path.name}' is damaged or no weights file: {' '.join(str(error).split())[:200]}"
-        ) from error
+        raise ModelError(f"'{path.name}' is damaged or no weights file ({_first_words(error)}).") from error
     except Exception as error:  # pickle.UnpicklingError and what else a foreign pickle raises
         raise ModelError(
-            f"'{path.name}' holds more than tensors, so it is not opened: save its state_dict() alone."
+            f"'{path.name}' is damaged, or holds more than tensors and is not opened: save a state_dict() alone."
         ) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ModelError(f"'{path.name}' holds no state dict: save model.state_dict() into it.")
     return {str(key).removeprefix("module."): value for key, value in state.items()}
+
+
+def _first_words(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _head_rows(model: nn.Module, state: dict[str, Tensor]) -> int:
