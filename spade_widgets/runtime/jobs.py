@@ -21,7 +21,12 @@ Steps: TypeAlias = Generator[Any, None, Any]
 
 @dataclass(eq=False)
 class Job:
-    """One cancellable computation."""
+    """One cancellable computation.
+
+    Attributes:
+        finished: set once nothing of it runs any more: at its end, after its error was told, or after it was closed.
+        cancelled: whether it was dropped, or superseded.
+    """
 
     owner: Hashable
     steps: Steps
@@ -35,8 +40,10 @@ class Worker:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        # By owner, the next in turn first. A job stays here until it has ended.
+        # By owner, the next in turn first. A job stays here until it has ended or is dropped.
         self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
+        # Generators are closed where they run: by another thread, one that is in the middle of a step cannot be.
+        self._dropped: list[Job] = []
         self._thread: threading.Thread | None = None
 
     def submit(self, owner: Hashable, steps: Steps, on_error: Callable[[Exception], None]) -> Job:
@@ -44,7 +51,7 @@ class Worker:
 
         Args:
             owner: whose job it is.
-            steps: run on the worker's thread, closed when superseded.
+            steps: run on the worker's thread, closed there when superseded, before the new one's first step.
             on_error: told, on the worker's thread, of an exception that `steps` raised.
         """
         job = Job(owner, steps, on_error)
@@ -52,7 +59,7 @@ class Worker:
             self._drop(owner)
             self._jobs[owner] = job
             self._jobs.move_to_end(owner, last=False)  # the last touched goes first
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # a forked process has the object alone
                 self._thread = threading.Thread(target=self._run, name="spade-widgets", daemon=True)
                 self._thread.start()
             self._changed.notify()
@@ -62,29 +69,47 @@ class Worker:
         """Drop the owner's job; if it is in the middle of a step, after that step. Returns at once."""
         with self._changed:
             self._drop(owner)
+            self._changed.notify()
 
     def _drop(self, owner: Hashable) -> None:
         job = self._jobs.pop(owner, None)
         if job is not None:
             job.cancelled = True
-            job.finished.set()
+            self._dropped.append(job)
 
     def _run(self) -> None:
         while True:
-            with self._changed:
-                while not self._jobs:
-                    self._changed.wait()
-                owner, job = next(iter(self._jobs.items()))
-                self._jobs.move_to_end(owner)
-            if self._step(job):
-                continue
-            with self._changed:
-                if self._jobs.get(owner) is job:
-                    del self._jobs[owner]
-            job.finished.set()
+            self._turn()  # a call, so that nothing of the last job is held while there is none
+
+    def _turn(self) -> None:
+        """Close what was dropped, and do one step of the next in turn; wait while there is neither."""
+        with self._changed:
+            while not (self._jobs or self._dropped):
+                self._changed.wait()
+            dropped, self._dropped = self._dropped, []
+            job = next(iter(self._jobs.values()), None)
+            if job is not None:
+                self._jobs.move_to_end(job.owner)
+        for old in dropped:
+            self._close(old)
+        if job is None or self._step(job):
+            return
+        with self._changed:
+            if self._jobs.get(job.owner) is job:
+                del self._jobs[job.owner]
+        job.finished.set()
+
+    def _close(self, job: Job) -> None:
+        try:
+            job.steps.close()
+        except Exception:
+            log.exception("A job could not be closed")
+        job.finished.set()
 
     def _step(self, job: Job) -> bool:
         """One step of a job; whether there is more of it."""
+        if job.cancelled:  # just now: it is closed in the next turn
+            return True
         try:
             next(job.steps)
         except StopIteration:
@@ -92,9 +117,6 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the worker goes on
             if not job.cancelled:
                 self._tell(job, error)
-            return False
-        if job.cancelled:
-            job.steps.close()
             return False
         return True
 
