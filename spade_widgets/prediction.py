@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.errors import InputError
+from spade_widgets.errors import InputError, ModelError
 from spade_widgets.sample import Sample, Source
 
 
@@ -43,6 +43,7 @@ def predict(network: Network, sample: Source, top: int = 5) -> list[Prediction]:
 
     Raises:
         InputError: if the sample is no image, or `top` is below 1.
+        ModelError: if the network's logits are not finite on it.
     """
     if top < 1:
         raise InputError(f"The top {top} classes cannot be given: ask for at least 1.")
@@ -53,7 +54,13 @@ def predict(network: Network, sample: Source, top: int = 5) -> list[Prediction]:
 
 
 def softmax(network: Network, sample: Sample) -> Tensor:
-    """The probabilities of all classes, (classes,) float32 on the CPU."""
+    """The probabilities of all classes, (classes,) float32 on the CPU.
+
+    Raises:
+        ModelError: if they are not finite.
+    """
     with torch.no_grad():
         logits: Tensor = network.module()(network.dense.prepare(sample))
+    if not bool(torch.isfinite(logits).all()):
+        raise ModelError(f"{network.dense.name} gives NaN or infinite logits on '{sample.title}'.")
     return logits[0].float().softmax(0).cpu()

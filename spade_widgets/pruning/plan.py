@@ -31,7 +31,7 @@ class SparsityPlan:
         object.__setattr__(self, "sparsities", {n: check_sparsity(s) for n, s in self.sparsities.items()})
 
     def __hash__(self) -> int:
-        return hash(tuple(self.sparsities.items()))
+        return hash(frozenset(self.sparsities.items()))
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def scaled(nominal: float, sparsity: float) -> float:
         return 0.0
     # Kept shares multiply, so they are scaled in their logarithm.
     power = _log_kept(sparsity) / _log_kept(NOMINAL)
-    return float(1 - (1 - nominal) ** power)
+    return min(float(1 - (1 - nominal) ** power), math.nextafter(1, 0))
 
 
 PRESETS: tuple[Preset, ...] = (

@@ -176,7 +176,7 @@ class Pruner:
         with torch.no_grad():
             logits: Tensor = module(self.classifier.prepare(self.sample))[0].float().cpu()
         if not bool(torch.isfinite(logits).all()):
-            raise ModelError("The trace's logits are NaN or infinite on this sample.")
+            raise ModelError(f"The trace gives NaN or infinite logits on '{self.sample.title}'.")
         log_sparse = logits.log_softmax(0)
         kl = float((dense * (dense.clamp(min=1e-30).log() - log_sparse)).sum())
         return Agreement(int(dense.argmax()), int(logits.argmax()), max(0.0, kl))

@@ -1,0 +1,202 @@
+"""Plans: patterns, the presets on torchvision's structures, and the paper's numbers."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from spade_widgets.classifier import ImageClassifier
+from spade_widgets.errors import InputError
+from spade_widgets.pruning.plan import (
+    PRESETS,
+    SparsityPlan,
+    body,
+    head,
+    late,
+    matching,
+    preset,
+    scaled,
+)
+
+LATE = {
+    "resnet18": ("layer4.1.conv1", "layer4.1.conv2", "fc"),
+    "resnet50": ("layer4.2.conv1", "layer4.2.conv2", "layer4.2.conv3", "fc"),
+    "mobilenet_v2": (
+        "features.17.conv.0.0", "features.17.conv.1.0", "features.17.conv.2", "features.18.0", "classifier.1",
+    ),
+    "squeezenet1_1": ("features.12.squeeze", "features.12.expand1x1", "features.12.expand3x3", "classifier.1"),
+    "vgg11": ("classifier.0", "classifier.3", "classifier.6"),
+    "densenet121": ("features.denseblock4.denselayer16.conv1", "features.denseblock4.denselayer16.conv2", "classifier"),
+}  # fmt: skip
+STEMS = {
+    "resnet18": "conv1", "resnet50": "conv1", "mobilenet_v2": "features.0.0", "squeezenet1_1": "features.0",
+    "vgg11": "features.0", "densenet121": "features.conv0",
+}  # fmt: skip
+
+
+@functools.cache
+def classifier(name: str) -> ImageClassifier:
+    """The structure alone: the weights are zeros, since drawing them would take longer than all the rest."""
+    from unittest import mock
+
+    import torchvision
+
+    names = [n for n in vars(nn.init) if n.endswith("_") and not n.startswith("_")]
+    skipped = [mock.patch.object(nn.init, n, lambda tensor, *_args, **_options: tensor) for n in names]
+    for patch in skipped:
+        patch.start()
+    try:
+        model = torchvision.models.get_model(name, weights=None)
+    finally:
+        for patch in skipped:
+            patch.stop()
+    with torch.no_grad():
+        for tensor in itertools.chain(model.parameters(), model.buffers()):
+            tensor.zero_()
+    return ImageClassifier(model, name=name)
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_structure_of_torchvisions_networks(name: str) -> None:
+    network = classifier(name)
+    assert late(network) == LATE[name]
+    assert network.prunable()[0] == STEMS[name]
+    assert body(network) == network.prunable()[1:]
+    assert head(network) == LATE[name][-1]
+    assert SparsityPlan.uniform(network, 0.9).sparsities == dict.fromkeys(LATE[name], 0.9)
+    assert SparsityPlan.preset(network, 0.9, "late") == SparsityPlan.uniform(network, 0.9)
+    assert SparsityPlan.preset(network, 0.5, "all").layers == body(network)
+    assert preset("paper-saliency").fits(network) == (name == "resnet50")
+
+
+def test_a_plain_stack_has_its_last_three_layers_pruned() -> None:
+    stack = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(5)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = ImageClassifier(stack)
+    assert late(network) == ("2", "3", "4")
+    assert head(network) == "4"
+
+
+def test_a_last_layer_with_other_rows_is_no_head() -> None:
+    class Pairs(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 8)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(x.mean((2, 3))).view(-1, 4, 2).sum(2)
+
+    assert head(ImageClassifier(Pairs())) is None
+
+
+def test_the_papers_visualization_plan() -> None:
+    plan = SparsityPlan.preset(classifier("resnet50"), 0.95, "paper-visualization").sparsities
+    assert set(plan.values()) == {0.95}
+    expected = {
+        name
+        for name in classifier("resnet50").prunable()
+        if name.startswith(("layer3.4.", "layer3.5.", "layer4.", "fc"))
+    }
+    assert set(plan) == expected
+    assert "layer4.0.downsample.0" in plan
+    assert len(plan) == 17
+
+
+def test_the_papers_saliency_plan() -> None:
+    network = classifier("resnet50")
+    plan = SparsityPlan.preset(network, 0.95, "paper-saliency").sparsities
+    published = {
+        "layer4.2": 0.95, "layer4.1": 0.95, "layer4.0": 0.95, "layer3.5": 0, "layer3.4": 0, "layer3.3": 0.8,
+        "layer3.2": 0.9, "layer3.1": 0.8, "layer3.0": 0.8, "layer2.3": 0.95, "layer2.2": 0.99, "layer2.1": 0,
+        "layer2.0": 0.2, "layer1.2": 0, "layer1.1": 0.8, "layer1.0": 0.2,
+    }  # fmt: skip
+    for name in network.prunable():
+        block = ".".join(name.split(".")[:2])
+        if name == "conv1":
+            assert name not in plan
+        else:
+            assert plan[name] == pytest.approx(0.95 if name == "fc" else published[block])
+
+
+@given(st.floats(0, 0.999), st.floats(0, 0.999))
+@settings(deadline=None)
+def test_scaling_keeps_the_order_and_the_range(low: float, high: float) -> None:
+    low, high = min(low, high), max(low, high)
+    for nominal in (0.0, 0.2, 0.8, 0.9, 0.95, 0.99):
+        assert 0 <= scaled(nominal, low) <= scaled(nominal, high) < 1
+        assert scaled(nominal, 0.0) == 0
+        assert scaled(nominal, 0.95) == pytest.approx(nominal)
+    assert scaled(0.2, high) <= scaled(0.8, high) <= scaled(0.99, high)
+    assert scaled(0.99, 1 - 2**-53) < 1
+
+
+# Patterns
+
+
+def test_patterns() -> None:
+    names = classifier("resnet18").prunable()
+    assert matching(names, "fc") == ("fc",)
+    assert matching(names, "layer4.1") == ("layer4.1.conv1", "layer4.1.conv2")
+    assert matching(names, "layer4.1.*") == matching(names, "layer4.1")
+    assert matching(names, " fc , layer4.1 ") == ("layer4.1.conv1", "layer4.1.conv2", "fc")
+    assert matching(names, ["fc", "layer4.1"]) == ("layer4.1.conv1", "layer4.1.conv2", "fc")
+    assert matching(names, "*.downsample.0") == (
+        "layer2.0.downsample.0",
+        "layer3.0.downsample.0",
+        "layer4.0.downsample.0",
+    )
+    assert matching(names, "*") == names
+    assert matching(names, "layer?.0.conv1")[0] == "layer1.0.conv1"
+
+
+@pytest.mark.parametrize("pattern", ["layer5", "layer", "Layer4", "bn1", "fc, nope", ""])
+def test_patterns_that_match_nothing(pattern: str) -> None:
+    said = pattern.rsplit(", ", maxsplit=1)[-1]
+    with pytest.raises(InputError, match=rf"No layer that can be pruned matches '{said}'; the last ones are .*'fc'"):
+        SparsityPlan.uniform(classifier("resnet18"), 0.5, pattern)
+    with pytest.raises(InputError, match="No layer that can be pruned matches"):
+        SparsityPlan.check(classifier("resnet18"), {pattern: 0.5})
+
+
+def test_later_patterns_overrule_earlier_ones() -> None:
+    plan = SparsityPlan.check(classifier("resnet18"), {"layer4": 0.5, "layer4.1": 0.9, "fc": "0.25"})  # type: ignore[dict-item]
+    assert plan.sparsities["layer4.0.conv1"] == 0.5
+    assert plan.sparsities["layer4.1.conv2"] == 0.9
+    assert plan.sparsities["fc"] == 0.25
+    assert plan.layers == tuple(n for n in classifier("resnet18").prunable() if n.startswith(("layer4", "fc")))
+
+
+def test_plans_are_values() -> None:
+    one, same = SparsityPlan({"a": 0.5, "b": 0.9}), SparsityPlan({"b": 0.9, "a": 0.5})
+    assert one == same
+    assert hash(one) == hash(same)
+    assert one != SparsityPlan({"a": 0.5})
+
+
+@pytest.mark.parametrize("bad", [-0.1, 1, 1.5, float("nan"), "x", None])
+def test_sparsities_that_cannot_be(bad: float) -> None:
+    network = classifier("resnet18")
+    for make in (
+        lambda: SparsityPlan({"fc": bad}),
+        lambda: SparsityPlan.uniform(network, bad),
+        lambda: SparsityPlan.uniform(network, bad, "fc"),
+        lambda: SparsityPlan.check(network, {"fc": bad}),
+        lambda: SparsityPlan.preset(network, bad, "all"),
+    ):
+        with pytest.raises(InputError, match="0 ≤ sparsity < 1"):
+            make()
+
+
+def test_presets_that_cannot_be() -> None:
+    with pytest.raises(
+        InputError, match=r"no preset 'best': 'late', 'all', 'paper-visualization', 'paper-saliency' can"
+    ):
+        preset("best")
+    with pytest.raises(InputError, match=r"'paper-saliency' needs a layer 'layer3.5.conv3', which resnet18 has not"):
+        SparsityPlan.preset(classifier("resnet18"), 0.95, "paper-saliency")
+    assert [p.key for p in PRESETS if p.fits(classifier("resnet18"))] == ["late", "all"]

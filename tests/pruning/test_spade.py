@@ -1,0 +1,192 @@
+"""The procedure: trace, sweep, trace_many, and the same in steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import spade_widgets as sw
+from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.calibration import calibrate, gram
+from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.progress import Progress, finish
+from spade_widgets.pruning.solvers import relative_error, solver
+from spade_widgets.pruning.spade import Pruner, row_floor, trace_steps
+
+
+@pytest.fixture
+def picture() -> sw.Sample:
+    noise = np.random.default_rng(1).integers(0, 256, (10, 15, 3), dtype=np.uint8)
+    return sw.Sample.read(noise.repeat(8, 0).repeat(8, 1), title="noise")
+
+
+def same(one: sw.Trace, other: sw.Trace) -> None:
+    assert one.stats() == other.stats()
+    assert one.plan == other.plan
+    for name, weight in one.weights().items():
+        assert torch.equal(weight, other.weights()[name])
+
+
+def test_trace_is_augment_calibrate_solve(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    """Put together by hand: blocks of k² columns for a convolution, one by one for the head with its floor."""
+    trace = sw.trace(tiny, picture, sparsity=0.6, layers="*", augmentations=7, seed=3)
+    module = tiny.module()
+    inputs: dict[str, list[Tensor]] = {name: [] for name in tiny.prunable()}
+    for name in inputs:
+        module.get_submodule(name).register_forward_pre_hook(lambda _m, args, n=name: inputs[n].append(args[0]))
+    for images in augment(tiny, picture, 7, seed=3):
+        module(images)
+    for name, block_size, floor in (("0", 9, 0), ("3", 9, 0), ("7", 1, row_floor(16, 0.6))):
+        layer = module.get_submodule(name)
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        prepared = solver("fast", block_size=block_size).prepare(gram(layer, torch.cat(inputs[name])))
+        expected = prepared.sweep(layer.weight.detach().flatten(1), [0.6], row_floor=floor)[0]
+        torch.testing.assert_close(trace.weights()[name].flatten(1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_sweep_is_its_traces(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    sparsities = [0.9, 0.0, 0.5]
+    swept = sw.sweep(tiny, picture, sparsities, layers="*", augmentations=5, seed=2)
+    assert len(swept) == 3
+    for trace, sparsity in zip(swept, sparsities, strict=True):
+        same(trace, sw.trace(tiny, picture, sparsity=sparsity, layers="*", augmentations=5, seed=2))
+
+
+def test_a_sweep_calibrates_once(tiny: sw.ImageClassifier, picture: sw.Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    original = torch.linalg.cholesky_ex
+    monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda H: (calls.append("factor"), original(H))[1])
+    sw.sweep(tiny, picture, [0.1, 0.5, 0.9], layers="*", augmentations=2)
+    assert len(calls) == 3  # one a layer, not one a sparsity
+
+
+def test_trace_many_is_its_traces(tiny: sw.ImageClassifier, picture: sw.Sample, tmp_path: Path) -> None:
+    other = picture.image.rotate(90)
+    both = sw.trace_many(tiny, [picture, other], sparsity=0.7, augmentations=4, seed=1)
+    same(both[0], sw.trace(tiny, picture, sparsity=0.7, augmentations=4, seed=1))
+    same(both[1], sw.trace(tiny, other, sparsity=0.7, augmentations=4, seed=1))
+    assert both[0].digest != both[1].digest
+    for name, image in (("a", picture.image), ("b", other)):
+        image.save(tmp_path / f"{name}.png")
+    folder = sw.trace_many(tiny, tmp_path, sparsity=0.7, augmentations=4, seed=1)
+    assert [trace.sample.title for trace in folder] == ["a", "b"]
+    same(folder[1], both[1])
+
+
+def test_samples_are_whatever_can_be_read(tiny: sw.ImageClassifier, picture: sw.Sample, tmp_path: Path) -> None:
+    path = tmp_path / "noise.png"
+    picture.image.save(path)
+    traces = [sw.trace(tiny, source, augmentations=2) for source in (picture, path, np.asarray(picture.image))]
+    assert len({trace.digest for trace in traces}) == 1
+    assert traces[1].sample.title == "noise"
+
+
+def test_plans_per_layer(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    for plan in ({"3": 0.25, "7": 0.5}, SparsityPlan({"7": 0.5, "3": 0.25})):
+        trace = sw.trace(tiny, picture, plan=plan, sparsity=0.9, augmentations=2)
+        assert {row.name: row.sparsity for row in trace.stats()} == {"3": 0.25, "7": 0.5}
+
+
+def test_the_default_is_the_last_block_and_the_head(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    trace = sw.trace(tiny, picture, augmentations=2)
+    assert trace.plan == SparsityPlan.uniform(tiny, 0.95)
+    assert set(trace.plan.sparsities.values()) == {0.95}
+
+
+def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    plan = SparsityPlan.uniform(tiny, 0.5, "*")
+    steps = list(trace_steps(tiny, picture, plan, "fast", 70, 0))
+    assert steps == [
+        *(Progress("calibrating", done, 70) for done in (0, 32, 64)),
+        *(Progress("solving", done, 3) for done in range(3)),
+    ]
+
+
+def test_a_pruner_keeps_its_factorisations(
+    tiny: sw.ImageClassifier, picture: sw.Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    original = torch.linalg.cholesky_ex
+    monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda H: (calls.append("factor"), original(H))[1])
+    pruner = Pruner(tiny, picture)
+    calibration = finish(calibrate(tiny, picture, tiny.prunable(), augmentations=3))
+    for sparsity in (0.3, 0.6):
+        plan = SparsityPlan.uniform(tiny, sparsity, "*")
+        found = finish(pruner.prune(calibration, [plan]))[0]
+        same(found, sw.trace(tiny, picture, plan=plan, augmentations=3))
+    assert len(calls) == 3 + 2 * 3  # the pruner's own, and each trace's
+    more = calibration + finish(calibrate(tiny, picture, tiny.prunable(), augmentations=3, seed=1))
+    finish(pruner.prune(more, [plan]))
+    assert len(calls) == 12  # more augmentations are another matrix
+
+
+def test_more_calibration_is_less_error_on_fresh_augmentations(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    """The reason for calibrating: on unseen augmentations of the sample, many beat one, on the mean of five seeds."""
+    dense = tiny.module().get_parameter("3.weight").flatten(1)
+    fresh = finish(calibrate(tiny, picture, ["3"], augmentations=64, seed=99)).gram("3")
+
+    def error(count: int) -> float:
+        traces = [sw.trace(tiny, picture, plan={"3": 0.8}, augmentations=count, seed=seed) for seed in range(5)]
+        return sum(relative_error(dense, trace.weights()["3"].flatten(1), fresh) for trace in traces)
+
+    assert error(48) < error(1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sparsity": 1}, "0 ≤ sparsity < 1"),
+        ({"sparsity": float("nan")}, "0 ≤ sparsity < 1"),
+        ({"layers": "nope"}, "matches 'nope'"),
+        ({"layers": []}, "names no layer"),
+        ({"plan": {}}, "names no layer"),
+        ({"plan": {"nope": 0.5}}, "matches 'nope'"),
+        ({"plan": {"7": 2}}, "0 ≤ sparsity < 1"),
+        ({"solver": "best"}, "no solver 'best'"),
+        ({"augmentations": 0}, "number of augmentations is 0: a whole number from 1 on"),
+        ({"augmentations": 2.5}, "a whole number from 1 on"),
+        ({"augmentations": None}, "a whole number from 1 on"),
+    ],
+)
+def test_what_cannot_be_traced(
+    tiny: sw.ImageClassifier, picture: sw.Sample, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(sw.InputError, match=said):
+        sw.trace(tiny, picture, **options)
+    with pytest.raises(sw.InputError, match=said):
+        sw.trace_many(tiny, [picture], **options)
+
+
+def test_what_cannot_be_swept(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    with pytest.raises(sw.InputError, match="give at least one"):
+        sw.sweep(tiny, picture, [])
+    with pytest.raises(sw.InputError, match="0 ≤ sparsity < 1"):
+        sw.sweep(tiny, picture, [0.5, 1.0])
+
+
+def test_networks_without_a_layer_to_prune(picture: sw.Sample) -> None:
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(sw.InputError, match="names no layer of Sequential to prune; it has 0"):
+        sw.trace(sw.ImageClassifier(model), picture)
+
+
+def test_logits_that_are_not_finite(picture: sw.Sample) -> None:
+    class Root(nn.Module):
+        """NaN where the pixels spread, so not on the flat picture that a classifier is tried on."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(3, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(x.mean((2, 3))) * (0.01 - x.std((2, 3)).mean()).sqrt()
+
+    classifier = sw.ImageClassifier(Root())
+    for call in (lambda: sw.trace(classifier, picture, augmentations=1), lambda: sw.predict(classifier, picture)):
+        with pytest.raises(sw.ModelError, match="Root gives NaN or infinite logits on 'noise'"):
+            call()
