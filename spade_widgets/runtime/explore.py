@@ -84,14 +84,15 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
         SpadeError: where the selection cannot be computed (see the rooms that do it).
     """
     sample, classifier = selection.sample, session.classifier
-    dense = session.renderer(classifier, selection.neuron)
-    if dense.steps_done:
-        yield Rendered("dense", dense)
+    begun = session.known_renderer(classifier, selection.neuron)
+    if begun is not None and begun.steps_done:
+        yield Rendered("dense", begun)
     known = session.known_trace(sample, selection.pruning)
     probabilities = session.probabilities(classifier, sample)
     yield Predicted(probabilities, session.probabilities(known, sample) if known else None)
     maps = session.maps(sample, selection.layer)
     yield Excited(maps, excitement(maps))
+    dense = begun or session.renderer(classifier, selection.neuron)  # the first one takes a second to import Lucent
     tracing = session.trace(sample, selection.pruning)
     while True:
         try:
@@ -107,7 +108,8 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
     sparse = session.renderer(trace, selection.neuron)
     if sparse.steps_done:
         yield Rendered("sparse", sparse)
-    while min(dense.steps_done, sparse.steps_done) < session.steps:
+    while (done := dense.steps_done + sparse.steps_done) < 2 * session.steps:
+        yield Working("rendering", done, 2 * session.steps)
         # The one that is behind goes on, so that both come to the same step and the pictures can be compared.
         if dense.steps_done < sparse.steps_done:
             yield from _advance("dense", dense, session.steps)

@@ -175,8 +175,6 @@ class Screen:
         if not over:
             content = {key: progress[key] for key in ("step", "steps", "seconds")}
             self.frames.offer(which, content, lambda: images.frame(renderer.picture()))
-            done = self._panel.dense["step"] + self._panel.sparse["step"]
-            self._working("rendering", done, 2 * steps)
 
     # How it is said
 
