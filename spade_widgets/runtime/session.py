@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,19 +11,20 @@ import numpy.typing as npt
 from torch import Tensor
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.errors import InputError
+from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.calibration import Calibration, calibrate
-from spade_widgets.pruning.plan import PRESETS, Preset, SparsityPlan, preset
-from spade_widgets.pruning.progress import Progress
-from spade_widgets.pruning.solvers import SOLVERS
+from spade_widgets.pruning.plan import PRESETS, Preset, SparsityPlan, matching, preset
+from spade_widgets.pruning.progress import Steps
+from spade_widgets.pruning.solvers import SOLVERS, check_count, check_sparsity
 from spade_widgets.pruning.spade import Pruner
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.jobs import WORKER, Worker
 from spade_widgets.runtime.store import Store
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer, activation_maps
+from spade_widgets.visualization.checks import whole
 
 #: The preset that stands for layer patterns of the user's own.
 PATTERN = Preset("pattern", "by pattern", "The layers whose names match, such as 'layer4.*, fc'.")
@@ -74,16 +75,17 @@ class Session:
         seed: int = 0,
         worker: Worker = WORKER,
     ) -> None:
-        for name, value in (("augmentations", augmentations), ("steps", steps)):
-            if value < 1:
-                raise InputError(f"{name} is {value}; at least 1 is needed.")
         self.classifier = classifier
-        self.augmentations, self.steps, self.seed = augmentations, steps, seed
+        self.augmentations = check_count(augmentations, "number of augmentations")
+        self.steps = check_count(steps, "number of steps")
+        self.seed = whole("seed", seed, least=0)
         self.worker = worker
         self.store = Store()
         self._lock = threading.Lock()
         self._samples: dict[str, Sample] = {}
-        self._solved: dict[Hashable, set[float]] = {}
+        self._solved: dict[Hashable, dict[float, Hashable]] = {}
+        # The calibration that was begun last and left off, if any.
+        self._begun: dict[Hashable, Steps[Calibration]] = {}
         for sample in samples:
             self.add(sample)
         if not self._samples:
@@ -116,39 +118,71 @@ class Session:
         """The presets whose layers the classifier has, then `"pattern"`."""
         return (*(p for p in PRESETS if p.fits(self.classifier)), PATTERN)
 
-    def plan(self, pruning: Pruning) -> SparsityPlan:
-        """The plan that a user's settings mean.
+    def check(self, pruning: Pruning) -> None:
+        """Whether a plan can be made of a user's settings; cheap, unlike the plan itself, which walks the model.
 
         Raises:
             InputError: for an unknown preset or solver, a sparsity outside [0, 1), or a pattern without a match.
         """
+        check_sparsity(pruning.sparsity)
         if pruning.solver not in SOLVERS:
             raise InputError(f"There is no solver '{pruning.solver}': {', '.join(map(repr, SOLVERS))} can be chosen.")
         if pruning.preset == PATTERN.key:
-            return SparsityPlan.uniform(self.classifier, pruning.sparsity, pruning.pattern)
-        return preset(pruning.preset).plan(self.classifier, pruning.sparsity)
+            matching(self.classifier.prunable(), pruning.pattern)
+        elif pruning.preset not in (keys := [p.key for p in self.presets()]):
+            known = ", ".join(map(repr, keys))
+            raise InputError(f"{self.classifier.name} has no preset '{pruning.preset}': {known} can be chosen.")
+
+    def plan(self, pruning: Pruning) -> SparsityPlan:
+        """The plan that a user's settings mean.
+
+        Raises:
+            InputError: see `check`.
+        """
+        self.check(pruning)
+        known: SparsityPlan | None = self.store.get(pruning)
+        if known is not None:
+            return known
+        if pruning.preset == PATTERN.key:
+            made = SparsityPlan.uniform(self.classifier, pruning.sparsity, pruning.pattern)
+        else:
+            made = preset(pruning.preset).plan(self.classifier, pruning.sparsity)
+        return self.store.put(pruning, made, 200 * len(made.layers))
 
     def solved(self, sample: Sample, pruning: Pruning) -> list[float]:
-        """The sparsities already traced for the sample with these settings, ascending."""
+        """The sparsities whose trace of the sample with these settings is there, ascending."""
         with self._lock:
-            return sorted(self._solved.get((sample.id, pruning.family), ()))
+            traced = dict(self._solved.get((sample.id, pruning.family), {}))
+        return sorted(sparsity for sparsity, key in traced.items() if key in self.store)
 
     def probabilities(self, network: Network, sample: Sample) -> Tensor:
-        """The probabilities of all classes, (classes,). See `softmax`."""
+        """The probabilities of all classes, (classes,). See `softmax`.
+
+        Raises:
+            ModelError: if they are not finite.
+        """
         key = ("probabilities", self.name(network), sample.id)
         known: Tensor | None = self.store.get(key)
         if known is not None:
             return known
         made = softmax(network, sample)
+        if not bool(made.isfinite().all()):
+            raise ModelError(f"The logits of {self.classifier.name} are NaN or infinite on '{sample.title}'.")
         return self.store.put(key, made, made.numel() * 4)
 
     def maps(self, sample: Sample, layer: str) -> npt.NDArray[np.float32]:
-        """The dense classifier's activation maps, (channels, rows, columns)."""
+        """The dense classifier's activation maps, (channels, rows, columns).
+
+        Raises:
+            ModelError: if they are not finite.
+        """
         key = ("maps", sample.id, layer)
         known: npt.NDArray[np.float32] | None = self.store.get(key)
         if known is not None:
             return known
         made = activation_maps(self.classifier, sample, layer)
+        if not np.isfinite(made).all():
+            raise ModelError(f"The activations of layer '{layer}' are NaN or infinite on '{sample.title}'.")
         return self.store.put(key, made, made.nbytes)
 
     def trace_key(self, sample: Sample, pruning: Pruning) -> Hashable:
@@ -160,33 +194,53 @@ class Session:
         found: Trace | None = self.store.get(self.trace_key(sample, pruning))
         return found
 
-    def trace(self, sample: Sample, pruning: Pruning) -> Generator[Progress, None, Trace]:
+    def trace(self, sample: Sample, pruning: Pruning) -> Steps[Trace]:
         """The sample's trace, from the store or made now; a calibration and its factorisations serve every sparsity."""
         key = self.trace_key(sample, pruning)
-        known: Trace | None = self.store.get(key)
+        made: Trace | None = self.store.get(key)
+        if made is None:
+            plan = self.plan(pruning)
+            calibration = yield from self._calibration(sample, plan)
+            pruner_key = ("pruner", sample.id, frozenset(plan.layers), pruning.solver)
+            pruner: Pruner = self.store.get(pruner_key) or Pruner(self.classifier, sample, pruning.solver, self.seed)
+            # Before it is used, so that what it has factorised is not lost when the user moves on meanwhile. A factor
+            # is as large as the Gram matrix that it is made of.
+            self.store.put(pruner_key, pruner, calibration.nbytes)
+            made = (yield from pruner.prune(calibration, [plan]))[0]
+            self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
+        with self._lock:  # also when it is found: other settings may have led to the same plan
+            self._solved.setdefault((sample.id, pruning.family), {})[pruning.sparsity] = key
+        return made
+
+    def _calibration(self, sample: Sample, plan: SparsityPlan) -> Steps[Calibration]:
+        """From the store, or made now. Left off, it goes on from there next time: a slider moves often meanwhile."""
+        key = ("calibration", sample.id, frozenset(plan.layers))
+        known: Calibration | None = self.store.get(key)
         if known is not None:
             return known
-        plan = self.plan(pruning)
-        calibration_key = ("calibration", sample.id, frozenset(plan.layers))
-        calibration: Calibration | None = self.store.get(calibration_key)
-        if calibration is None:
-            calibration = yield from calibrate(
-                self.classifier, sample, plan.layers, augmentations=self.augmentations, seed=self.seed
-            )
-            self.store.put(calibration_key, calibration, calibration.nbytes)
-        pruner_key = ("pruner", sample.id, frozenset(plan.layers), pruning.solver)
-        pruner: Pruner = self.store.get(pruner_key) or Pruner(self.classifier, sample, pruning.solver, self.seed)
-        made = (yield from pruner.prune(calibration, [plan]))[0]
-        # A factor is as large as the Gram matrix that it was made of.
-        self.store.put(pruner_key, pruner, calibration.nbytes)
-        self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
-        with self._lock:
-            self._solved.setdefault((sample.id, pruning.family), set()).add(pruning.sparsity)
-        return made
+        steps = self._begun.pop(key, None) or calibrate(
+            self.classifier, sample, plan.layers, augmentations=self.augmentations, seed=self.seed
+        )
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                made: Calibration = stop.value
+                return self.store.put(key, made, made.nbytes)
+            try:
+                yield progress
+            except GeneratorExit:
+                self._begun = {key: steps}  # one alone: its sums may be large
+                raise
+
+    def known_renderer(self, network: Network, neuron: Neuron) -> Renderer | None:
+        """The visualization of a neuron as far as it has come, if it was begun."""
+        found: Renderer | None = self.store.get(self._renderer_key(network, neuron))
+        return found
 
     def renderer(self, network: Network, neuron: Neuron) -> Renderer:
         """The visualization of a neuron, as far as it has come; a new one where it has not been begun."""
-        key = ("renderer", self.name(network), neuron)
+        key = self._renderer_key(network, neuron)
         known: Renderer | None = self.store.get(key)
         if known is not None:
             return known
@@ -195,6 +249,9 @@ class Session:
         weights = network.weights().values() if isinstance(network, Trace) else ()
         own = 48 * made.size[0] * made.size[1] + 2**20
         return self.store.put(key, made, own + sum(w.numel() * w.element_size() for w in weights))
+
+    def _renderer_key(self, network: Network, neuron: Neuron) -> Hashable:
+        return "renderer", self.name(network), neuron
 
     def name(self, network: Network) -> Hashable:
         """Names a network in the store's keys by what makes it; the weights' digest would have to read them all."""

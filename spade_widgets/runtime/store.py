@@ -28,6 +28,7 @@ class Store:
     def put(self, key: Hashable, value: T, nbytes: int) -> T:
         """Keep a value of about `nbytes`; one larger than the store is not kept. Returns the value."""
         with self._lock:
+            self._items.pop(key, None)
             if nbytes <= self._items.maxsize:
                 self._items[key] = (value, nbytes)
         return value
