@@ -147,7 +147,7 @@ class ImageClassifier:
     def view(self, sample: Sample) -> Tensor:
         """What the model sees of the sample, before normalisation: (3, h, w) float32 in 0…1."""
         x = self._preprocess(sample.image).float().cpu()
-        mean, std = torch.tensor(self.mean).view(-1, 1, 1), torch.tensor(self.std).view(-1, 1, 1)
+        mean, std = (torch.tensor(v, dtype=torch.float32, device="cpu").view(-1, 1, 1) for v in (self.mean, self.std))
         return (x * std + mean).clamp(0, 1)
 
     def view_mask(self, sample: Sample) -> np.ndarray[Any, np.dtype[np.bool_]] | None:

@@ -55,7 +55,7 @@ def _source(classifier: ImageClassifier, sample: Sample) -> Tensor:
 
 def _augmented(picture: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
     top, left, height, width = _crop(picture.shape[1], picture.shape[2], generator)
-    flip, brightness, hue, brightness_first = torch.rand(4, generator=generator).tolist()
+    flip, brightness, hue, brightness_first = _draw(generator)
     out: Tensor = F.resized_crop(picture, top, left, height, width, list(size), antialias=True)
     out = out.clamp(0, 1)
     if flip < 0.5:
@@ -69,10 +69,15 @@ def _augmented(picture: Tensor, size: tuple[int, int], generator: torch.Generato
     return out
 
 
+def _draw(generator: torch.Generator) -> list[float]:
+    """Four numbers in [0, 1); their type is said, since another default type would draw others."""
+    return torch.rand(4, generator=generator, dtype=torch.float32, device="cpu").tolist()
+
+
 def _crop(rows: int, cols: int, generator: torch.Generator) -> tuple[int, int, int, int]:
     """A random box (top, left, height, width); after ten boxes that do not fit, the largest centred one that does."""
     for _ in range(10):
-        draws = torch.rand(4, generator=generator).tolist()
+        draws = _draw(generator)
         area = rows * cols * (SCALE[0] + (SCALE[1] - SCALE[0]) * draws[0])
         low, high = math.log(RATIO[0]), math.log(RATIO[1])
         ratio = math.exp(low + (high - low) * draws[1])

@@ -142,8 +142,11 @@ class Pruner:
                 kept = int((pruned != 0).sum())
                 error = relative_error(W, pruned, H)
                 rows[i].append(LayerStats(name, W.numel(), kept, 1 - kept / W.numel(), error))
-                # In the dense weight's own memory layout: the same kernels then run on it, to the last bit.
-                weights[i][name] = torch.empty_like(layer.weight).copy_(pruned.view_as(layer.weight))
+                # In the dense weight's own memory layout: the same kernels then run on it, to the last bit. And never
+                # as an inference tensor, which no gradient could pass, whatever mode the caller is in.
+                with torch.inference_mode(False):
+                    weights[i][name] = torch.empty_like(layer.weight, requires_grad=False)
+                weights[i][name].copy_(pruned.view_as(layer.weight))
         dense = softmax(self.classifier, self.sample)
         left = tuple(_left_dense(self.classifier, self._module, set(names), set(calibrated)))
         return [
