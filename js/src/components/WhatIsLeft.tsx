@@ -13,47 +13,58 @@ export function WhatIsLeft() {
   const reference = panel.traits.chart.value;
   const place = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState(false);
+  // Once drawn the chart stays until the view goes: folded away it is still kept up to date.
+  const [asked, setAsked] = useState(false);
   const [view, setView] = useState<"chart" | "table">("chart");
   const [state, setState] = useState<"waiting" | "shown" | "failed">("waiting");
 
   useEffect(() => {
-    if (open && !reference) panel.send({ type: "chart" });
-  }, [open, reference, panel]);
+    if (asked && !reference) panel.send({ type: "chart" });
+  }, [asked, reference, panel]);
 
   useEffect(() => {
-    if (!open || reference) return;
+    if (!asked || reference) return;
     const timer = setTimeout(() => setState("failed"), PATIENCE_MS);
     return () => clearTimeout(timer);
-  }, [open, reference]);
+  }, [asked, reference]);
 
   useEffect(() => {
-    if (!open || !reference || !place.current) return;
+    if (!asked || !reference || !place.current) return;
     const { host } = panel;
     if (!host) {
       setState("failed");
       return;
     }
-    const off = new AbortController();
+    let gone = false;
     const el = document.createElement("div");
     place.current.replaceChildren(el);
+    // Plotly's figure empties its element when its view ends, but goes on listening to the model: every later change
+    // would fail there, and be lost to the figure's other views. So its view is never ended, only taken off the page.
+    const never = new AbortController().signal;
     host
       .getWidget(reference)
-      .then((widget) => (off.signal.aborted ? undefined : widget.render({ el, signal: off.signal })))
-      .then(() => !off.signal.aborted && setState("shown"))
+      .then((widget) => (gone ? undefined : widget.render({ el, signal: never })))
+      .then(() => !gone && setState("shown"))
       .catch((reason: unknown) => {
-        if (off.signal.aborted) return;
+        if (gone) return;
         console.warn("the chart could not be shown", reason);
         setState("failed");
       });
     return () => {
-      off.abort();
+      gone = true;
       el.remove();
     };
-  }, [open, reference, panel]);
+  }, [asked, reference, panel]);
 
   const table = view === "table" || state === "failed";
   return (
-    <details class="sw-left" onToggle={(event) => setOpen(event.currentTarget.open)}>
+    <details
+      class="sw-left"
+      onToggle={(event) => {
+        setOpen(event.currentTarget.open);
+        if (event.currentTarget.open) setAsked(true);
+      }}
+    >
       <summary>
         <h3>What is left</h3>
         <span class="sw-secondary">kept weights and relative error, layer by layer</span>
