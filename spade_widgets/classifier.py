@@ -210,13 +210,13 @@ class ImageClassifier:
         return self.normalize(torch.full((1, len(self.mean), h, w), 0.5))
 
     def _try_forward(self) -> Tensor:
+        module = self.module()
         try:
             with torch.no_grad():
-                out = self.module()(self._blank())
+                out = module(self._blank())
         except Exception as error:  # whatever the user's own forward raises
-            raise ModelError(
-                f"{self.name} cannot be run on a {self.input_size} px image: {_first_line(error)}"
-            ) from error
+            h, w = self.input_size
+            raise ModelError(f"{self.name} cannot be run on an image of {h} × {w} px: {_first_line(error)}.") from error
         if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] < 2:
             shape = f"a tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ModelError(
@@ -246,7 +246,7 @@ def shared_copy(model: nn.Module) -> nn.Module:
     try:
         twin = copy.deepcopy(model, memo)
     except Exception as error:  # whatever a user's module does when it is copied
-        raise ModelError(f"{type(model).__name__} cannot be copied: {_first_line(error)}") from error
+        raise ModelError(f"{type(model).__name__} cannot be copied: {_first_line(error)}.") from error
     return twin.eval()
 
 
@@ -267,7 +267,7 @@ def _probe(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...]
         try:
             out: object = preprocess(Image.new("RGB", (512, 512), (level, level, level)))
         except Exception as error:  # whatever the user's own function raises
-            raise ModelError(f"The preprocessing fails on a plain RGB image: {_first_line(error)}") from error
+            raise ModelError(f"The preprocessing fails on a plain RGB image: {_first_line(error)}.") from error
         if not isinstance(out, Tensor) or out.ndim != 3 or out.shape[0] != 3 or not out.is_floating_point():
             got = f"a {out.dtype} tensor {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ModelError(f"The preprocessing gives {got}; a float tensor (3, h, w) is needed.")
@@ -277,7 +277,8 @@ def _probe(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...]
     flat = max(float((o - o.mean(dim=(1, 2), keepdim=True)).abs().max()) for o in outs)
     bend = float((grey - (black + span * (128 / 255))).abs().max())
     scale = float(span.abs().max())
-    if float(span.abs().min()) == 0 or flat > 1e-2 * scale or bend > 1e-2 * scale:
+    affine = float(span.abs().min()) > 0 and flat <= 1e-2 * scale and bend <= 1e-2 * scale  # none of it holds for NaN
+    if not affine:
         raise ModelError("The preprocessing must end in a per-channel (value − mean) / std, alike at every pixel.")
     std, mean = 1 / span, -black / span
     # Float32 inside the function leaves 0.48500000349; six digits are what was meant.
@@ -306,4 +307,4 @@ def _check_finite(model: nn.Module) -> None:
 
 def _first_line(error: Exception) -> str:
     lines: Literal[""] | str = str(error).strip()
-    return f"{type(error).__name__}: {lines.splitlines()[0][:200]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines.splitlines()[0][:200].rstrip('.')}" if lines else type(error).__name__

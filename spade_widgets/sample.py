@@ -141,6 +141,7 @@ def _area(mask: npt.ArrayLike, image: Image.Image) -> Mask:
 
 
 def _open(file: Path | io.BytesIO, name: str) -> Image.Image:
+    name = name if len(name) <= 100 else f"{name[:100]}…"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
@@ -165,7 +166,8 @@ def _open(file: Path | io.BytesIO, name: str) -> Image.Image:
     except InputError:
         raise
     except (OSError, SyntaxError, ValueError) as error:  # what Pillow's decoders raise on damaged files
-        raise InputError(f"'{name}' is damaged or cut off and cannot be read as an image ({error}).") from None
+        detail = str(error)[:100]
+        raise InputError(f"'{name}' is damaged or cut off and cannot be read as an image ({detail}).") from None
 
 
 def _rgb(image: Image.Image) -> Image.Image:
@@ -204,8 +206,13 @@ def _shrunk(image: Image.Image) -> Image.Image:
 
 def _from_array(source: npt.NDArray[Any] | torch.Tensor) -> Image.Image:
     if isinstance(source, torch.Tensor):
-        tensor = source.detach().cpu()
-        array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # NumPy has no bfloat16
+        try:
+            tensor = source.detach().cpu()
+            array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()  # NumPy has no bfloat16
+        except (TypeError, RuntimeError):
+            raise InputError(
+                f"A {source.layout} tensor on '{source.device}' is not an image: give {ACCEPTED}."
+            ) from None
     else:
         array = np.asarray(source)
     shape, channels_first = array.shape, isinstance(source, torch.Tensor)  # where either could be meant

@@ -8,6 +8,7 @@ from a generator of our own, because torchvision's classes draw theirs from the 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterator
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.errors import InputError
 from spade_widgets.sample import Sample
 
 SCALE = (0.2, 1.0)
@@ -30,9 +32,12 @@ def augment(
 
     Augmentation k depends on the sample, `seed` and k alone, not on `count` or `batch`: more of them continue the same
     sequence.
+
+    Raises:
+        InputError: if the seed is no whole number, or one of more than 64 bits.
     """
     picture = _source(classifier, sample)
-    generator = torch.Generator().manual_seed(seed)
+    generator = _seeded(seed)
     done = 0
     while done < count:
         size = min(batch, count - done)
@@ -67,6 +72,13 @@ def _augmented(picture: Tensor, size: tuple[int, int], generator: torch.Generato
     for change in jitter if brightness_first < 0.5 else reversed(jitter):
         out = change(out)
     return out
+
+
+def _seeded(seed: int) -> torch.Generator:
+    try:
+        return torch.Generator(device="cpu").manual_seed(operator.index(seed))
+    except (TypeError, ValueError, RuntimeError):
+        raise InputError(f"The seed is {seed!r}: a whole number of at most 64 bits is accepted.") from None
 
 
 def _draw(generator: torch.Generator) -> list[float]:
