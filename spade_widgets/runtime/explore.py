@@ -15,6 +15,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from spade_widgets.neuron import Neuron
+from spade_widgets.prediction import Network
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample
@@ -84,15 +85,15 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
         SpadeError: where the selection cannot be computed (see the rooms that do it).
     """
     sample, classifier = selection.sample, session.classifier
-    begun = session.known_renderer(classifier, selection.neuron)
-    if begun is not None and begun.steps_done:
-        yield Rendered("dense", begun)
+    found = begun(session, selection)["dense"]
+    if found is not None:
+        yield Rendered("dense", found)
     known = session.known_trace(sample, selection.pruning)
     probabilities = session.probabilities(classifier, sample)
     yield Predicted(probabilities, session.probabilities(known, sample) if known else None)
     maps = session.maps(sample, selection.layer)
     yield Excited(maps, excitement(maps))
-    dense = begun or session.renderer(classifier, selection.neuron)  # the first one takes a second to import Lucent
+    dense = found or session.renderer(classifier, selection.neuron)  # the first one takes a second to import Lucent
     tracing = session.trace(sample, selection.pruning)
     while True:
         try:
@@ -115,6 +116,16 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
             yield from _advance("dense", dense, session.steps)
         else:
             yield from _advance("sparse", sparse, session.steps)
+
+
+def begun(session: Session, selection: Selection) -> dict[Which, Renderer | None]:
+    """The selection's pictures as far as they have come; None for one that has had no step."""
+    networks: dict[Which, Network | None] = {
+        "dense": session.classifier,
+        "sparse": session.known_trace(selection.sample, selection.pruning),
+    }
+    found = {w: session.known_renderer(n, selection.neuron) if n else None for w, n in networks.items()}
+    return {which: renderer if renderer and renderer.steps_done else None for which, renderer in found.items()}
 
 
 def _advance(which: Which, renderer: Renderer, steps: int) -> Iterator[Rendered]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import numpy as np
 import traitlets as t
 from PIL import Image
 
@@ -19,7 +23,7 @@ from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plan import head
 from spade_widgets.pruning.solvers import SOLVERS, check_sparsity
 from spade_widgets.pruning.trace import Trace
-from spade_widgets.runtime.explore import Selection, explore
+from spade_widgets.runtime.explore import Selection, Which, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample, Source
@@ -57,16 +61,18 @@ class Explorer(anywidget.AnyWidget):
         InputError, ModelError: if something given cannot be used; one sentence says what and why.
     """
 
-    _esm = STATIC / "explorer.js"
-    _css = STATIC / "explorer.css"
+    # The text, not the path: for a path, anywidget keeps every panel ever made alive, so that it can be reloaded.
+    _esm = (STATIC / "explorer.js").read_text(encoding="utf-8")
+    _css = (STATIC / "explorer.css").read_text(encoding="utf-8")
 
-    sample_id = t.Unicode().tag(sync=True)
+    # Any, so that what is wrong with a value is said by `_accepted` alone.
+    sample_id = t.Any("").tag(sync=True)
     sparsity = t.Any(0.9).tag(sync=True)
     neuron = t.Any("").tag(sync=True)
-    layer = t.Unicode().tag(sync=True)
-    preset = t.Unicode("late").tag(sync=True)
-    pattern = t.Unicode("").tag(sync=True)
-    solver = t.Unicode("fast").tag(sync=True)
+    layer = t.Any("").tag(sync=True)
+    preset = t.Any("late").tag(sync=True)
+    pattern = t.Any("").tag(sync=True)
+    solver = t.Any("fast").tag(sync=True)
 
     app: t.Dict[str, Any] = t.Dict().tag(sync=True)
     samples: t.List[Any] = t.List().tag(sync=True)
@@ -89,6 +95,7 @@ class Explorer(anywidget.AnyWidget):
     chart = anywidget.WidgetTrait().tag(sync=True)
 
     _open = False  # until all of it is made
+    _closed = False
 
     def __init__(
         self,
@@ -117,15 +124,26 @@ class Explorer(anywidget.AnyWidget):
         if neuron is None:
             best = int(self.session.probabilities(classifier, first).argmax())
             neuron = classifier.neuron(f"logit:{best}")
-        self._job: Job | None = None
-        super().__init__(
-            sample_id=first.id,
+        pruning = Pruning(
             sparsity=opened.sparsity if sparsity is None else sparsity,
-            neuron=neuron,
-            layer=(maps or hidden or [classifier.layers()[-1].name])[-1],
             preset=preset or ("pattern" if pattern is not None else opened.preset),
             pattern=pattern or "",
             solver=solver,
+        )
+        self.session.check(pruning)  # said here, before there is a panel
+        self._job: Job | None = None
+        # The page, the worker and the user's own threads all select: each start sees all that was selected before it.
+        self._starting = threading.RLock()
+        self._listing = threading.Lock()
+        self._numbers = itertools.count()
+        super().__init__(
+            sample_id=first.id,
+            sparsity=pruning.sparsity,
+            neuron=neuron,
+            layer=(maps or hidden or [classifier.layers()[-1].name])[-1],
+            preset=pruning.preset,
+            pattern=pruning.pattern,
+            solver=pruning.solver,
             app={
                 "title": classifier.name,
                 "input": list(classifier.input_size),
@@ -137,7 +155,6 @@ class Explorer(anywidget.AnyWidget):
             presets=[{"key": p.key, "title": p.title, "description": p.description} for p in self.session.presets()],
             solvers=list(SOLVERS),
         )
-        self.session.plan(self._pruning())  # a wrong pattern or preset is said here, not later
         self._list_samples()
         self._screen = Screen(self)
         self._open = True
@@ -153,9 +170,9 @@ class Explorer(anywidget.AnyWidget):
         return self.session.sample(self.sample_id)
 
     @sample.setter
-    def sample(self, value: Source | int) -> None:
+    def sample(self, value: Source | int | np.integer[Any]) -> None:
         known = self.session.samples
-        if isinstance(value, int):
+        if isinstance(value, int | np.integer):
             if not -len(known) <= value < len(known):
                 raise InputError(f"There is no sample {value}: they are numbered 0 to {len(known) - 1}.")
             self.sample_id = known[value].id
@@ -197,12 +214,19 @@ class Explorer(anywidget.AnyWidget):
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most."""
-        return self._job is None or self._job.finished.wait(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (job := self._job) is not None:
+            if not job.finished.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                return False
+            if job is self._job:  # else it was superseded meanwhile
+                break
+        return True
 
     def stop(self) -> None:
         """Stop computing; what is done stays."""
-        if self.status.get("state") == "working":
-            self._job = self.session.worker.submit(self, self._screen.stopped(), self._failed)
+        with self._starting:
+            if self._job is not None and not self._job.finished.is_set():
+                self._job = self.session.worker.submit(self, self._screen.stopped(self._selection()), self._failed)
 
     def resume(self) -> None:
         """Go on from where it was stopped."""
@@ -211,7 +235,11 @@ class Explorer(anywidget.AnyWidget):
     def close(self) -> None:
         """Take the panel off the screen and drop its work."""
         if self._open:
-            self.session.worker.cancel(self)
+            with self._starting:
+                self._closed = True
+                self.session.worker.cancel(self)
+            if self.chart is not None:
+                self.chart.close()
         super().close()
 
     # What is accepted
@@ -223,6 +251,8 @@ class Explorer(anywidget.AnyWidget):
     def _accepted(self, name: str, value: Any) -> Any:
         """A selected value as it is kept; an `InputError` says why it cannot be."""
         classifier = self.session.classifier
+        if name not in ("sparsity", "neuron") and not isinstance(value, str):
+            raise InputError(f"The {name} is {value!r}, which is no text.")
         match name:
             case "sample_id":
                 return self.session.sample(value).id
@@ -233,21 +263,35 @@ class Explorer(anywidget.AnyWidget):
             case "layer":
                 return classifier.layer(value).name
         if self._open:  # while the panel is made, preset, pattern and solver come one by one
-            self.session.plan(self._pruning(**{name: value}))
+            self.session.check(self._pruning(**{name: value}))
         return value
+
+    @contextmanager
+    def hold_trait_notifications(self) -> Iterator[None]:
+        """Notifications are not held once the panel is open.
+
+        They would be on whatever thread sets a trait while the page sets another: the worker's could then be lost.
+        """
+        if self._open:
+            yield
+        else:
+            with super().hold_trait_notifications():
+                yield
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """What the page sets. Bad input is said in `error`, and the page gets the value that still holds."""
+        problems = []
         # The pattern first: it is checked against the layers when the preset that uses it comes.
         for name in sorted(sync_data, key=lambda n: n != "pattern"):
             try:
-                # Before traitlets: it holds notifications here, and keeps the bad value.
                 value = self._accepted(name, sync_data[name]) if name in SELECTION else sync_data[name]
             except SpadeError as error:
-                self.error = str(error)
+                problems.append(str(error))
                 self.send_state(name)
             else:
                 super().set_state({name: value})
+        if not sync_data.keys().isdisjoint(SELECTION):  # also when it is what was selected already
+            self.error = " ".join(problems)
 
     # What happens then
 
@@ -264,9 +308,12 @@ class Explorer(anywidget.AnyWidget):
 
     def _start(self) -> None:
         """Compute what is selected, in the place of what was being computed. Returns at once."""
-        selection = self._selection()
-        self.code = recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron)
-        self._job = self.session.worker.submit(self, self._explore(selection), self._failed)
+        with self._starting:
+            if self._closed:
+                return
+            selection = self._selection()
+            self.code = recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron)
+            self._job = self.session.worker.submit(self, self._explore(selection), self._failed)
 
     def _explore(self, selection: Selection) -> Steps:
         """On the worker's thread: every event to the screen, one a step."""
@@ -277,12 +324,15 @@ class Explorer(anywidget.AnyWidget):
         self._screen.finished()
 
     def _failed(self, error: Exception) -> None:
+        self._say(error)
+        self._screen.failed(self._selection())
+
+    def _say(self, error: Exception) -> None:
         if isinstance(error, SpadeError):
             self.error = str(error)
         else:
             log.error("The Explorer's work failed", exc_info=error)
-            self.error = f"This could not be computed ({type(error).__name__}: {error})."
-        self._screen.failed()
+            self.error = f"This could not be computed ({type(error).__name__}: {first_line(error)})."
 
     def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         """A message from the page. Nothing is computed here: the kernel's own thread waits for it."""
@@ -299,43 +349,50 @@ class Explorer(anywidget.AnyWidget):
             self.error = ""
         elif kind == "add":
             names = [str(file.get("name", "")) for file in content.get("files", [])]
-            data = [bytes(buffer) for buffer in buffers]
-            adding = self._read_files(list(zip(names, data, strict=False)))
-            self.session.worker.submit((self, "add", time.monotonic()), adding, self._failed)
+            adding = self._read_files(list(zip(names, buffers, strict=False)))
+            # Owners of their own: neither files that come later nor another selection keep these from being read.
+            self.session.worker.submit((self, "add", next(self._numbers)), adding, self._say)
         elif kind == "chart" and self.chart is None:
-            self.session.worker.submit((self, "chart"), self._screen.make_chart(), self._failed)
+            self.session.worker.submit((self, "chart"), self._screen.make_chart(), self._say)
 
-    def _read_files(self, files: list[tuple[str, bytes]]) -> Steps:
+    def _read_files(self, files: list[tuple[str, Any]]) -> Steps:
         """On the worker's thread: the files that were dropped or chosen become samples; the last good one is chosen."""
         problems = []
         for name, data in files:
+            if self._closed:
+                return
             try:
-                self._add(Sample.read(data, title=Path(name).stem or "image"))
+                self.sample_id = self._add(Sample.read(data, title=Path(name).stem or "image")).id
             except SpadeError as error:
                 problems.append(str(error))
-            else:
-                self.sample_id = self.session.samples[-1].id
             yield
         if problems:
             self.error = " ".join(problems)
 
     def _add(self, sample: Sample) -> Sample:
+        try:
+            self.session.classifier.view(sample)
+        except Exception as error:  # whatever the user's own preprocessing raises
+            raise InputError(f"The preprocessing fails on '{sample.title}': {first_line(error)}") from error
         added = self.session.add(sample)
         self._list_samples()
         return added
 
     def _list_samples(self) -> None:
         """The samples for the page; thumbnails that it has already are not made again."""
-        known = {row["id"]: row for row in self.samples}
         view = self.session.classifier.view
-        self.samples = [
-            known.get(s.id) or {"id": s.id, "title": s.title, "label": s.label or "", "thumb": thumbnail(view(s))}
-            for s in self.session.samples
-        ]
+        with self._listing:  # else whoever saw fewer samples could come last
+            known = {row["id"]: row for row in self.samples}
+            self.samples = [
+                known.get(s.id) or {"id": s.id, "title": s.title, "label": s.label or "", "thumb": thumbnail(view(s))}
+                for s in self.session.samples
+            ]
 
-    def _picture(self, which: str) -> Image.Image | None:
-        network = self.session.classifier if which == "dense" else self.trace
-        if network is None:
-            return None
-        renderer = self.session.renderer(network, self.session.classifier.neuron(self.neuron))
-        return renderer.picture() if renderer.steps_done else None
+    def _picture(self, which: Which) -> Image.Image | None:
+        renderer = begun(self.session, self._selection())[which]
+        return renderer.picture() if renderer else None
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in a line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +25,7 @@ class _Stream:
 
 @dataclass
 class Frames:
-    """Decides which frames are sent.
+    """Decides which frames are sent. The worker offers them, other threads acknowledge.
 
     Attributes:
         send: sends a message and its buffers to every live view.
@@ -34,36 +35,41 @@ class Frames:
     send: Callable[[dict[str, Any], list[bytes]], None]
     clock: Callable[[], float] = time.monotonic
     _streams: dict[str, _Stream] = field(default_factory=dict)
-    _views: dict[str, bool] = field(default_factory=dict)
+    _views: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def seen(self) -> bool:
         """Whether any view is on screen."""
-        return any(self._views.values())
+        return bool(self._views)
 
     def offer(self, which: str, content: dict[str, Any], encode: Callable[[], bytes]) -> bool:
         """Send a frame if the page can take it now; only then is it encoded. Returns whether it was sent."""
-        stream = self._streams.setdefault(which, _Stream())
-        now = self.clock()
-        waiting = stream.sent - stream.acknowledged
-        if not self.seen or now - stream.last < INTERVAL or (waiting >= IN_FLIGHT and now - stream.last < LOST):
-            return False
-        if waiting >= IN_FLIGHT:
-            stream.acknowledged = stream.sent
-        stream.sent += 1
-        stream.last = now
-        self.send({"type": "frame", "which": which, "seq": stream.sent, **content}, [encode()])
+        with self._lock:
+            stream = self._streams.setdefault(which, _Stream())
+            now = self.clock()
+            waiting = stream.sent - stream.acknowledged
+            if not self.seen or now - stream.last < INTERVAL or (waiting >= IN_FLIGHT and now - stream.last < LOST):
+                return False
+            if waiting >= IN_FLIGHT:
+                stream.acknowledged = stream.sent
+            stream.sent += 1
+            stream.last = now
+            number = stream.sent
+        self.send({"type": "frame", "which": which, "seq": number, **content}, [encode()])
         return True
 
     def acknowledge(self, which: str, seq: int) -> None:
         """The page has drawn frame `seq`."""
-        stream = self._streams.get(which)
-        if stream is not None and stream.acknowledged < seq <= stream.sent:
-            stream.acknowledged = seq
+        with self._lock:
+            stream = self._streams.get(which)
+            if stream is not None and stream.acknowledged < seq <= stream.sent:
+                stream.acknowledged = seq
 
     def view(self, name: str, *, visible: bool) -> None:
         """A view came on screen or went off it. A view that went away for good says so as it goes."""
-        if visible:
-            self._views[name] = True
-        else:
-            self._views.pop(name, None)
+        with self._lock:
+            if visible:
+                self._views.add(name)
+            else:
+                self._views.discard(name)

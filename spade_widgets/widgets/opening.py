@@ -10,6 +10,7 @@ from typing import TypeAlias
 from torch import nn
 
 from spade_widgets.classifier import ImageClassifier, Preprocess
+from spade_widgets.errors import InputError
 from spade_widgets.sample import Sample, Source, list_sources
 
 Model: TypeAlias = "ImageClassifier | nn.Module | str | None"
@@ -61,6 +62,11 @@ def open_panel(
 def _classifier(
     model: Model, weights: str | Path | None, class_names: Sequence[str] | None, preprocess: Preprocess | None
 ) -> tuple[ImageClassifier, str]:
+    if not isinstance(model, str) and weights != "DEFAULT":
+        raise InputError("`weights` are for a model that is given by its torchvision name.")
+    whole = model is None or isinstance(model, ImageClassifier)
+    if whole and (class_names is not None or preprocess is not None):
+        raise InputError("`class_names` and `preprocess` are for a plain module or a torchvision name.")
     if isinstance(model, ImageClassifier):
         return model, "explorer.session.classifier"
     if model is None:
@@ -69,8 +75,9 @@ def _classifier(
         return demo.classifier(), "demo.classifier()"
     if isinstance(model, str):
         classifier = ImageClassifier.from_torchvision(model, weights, class_names=class_names, preprocess=preprocess)
-        plain = class_names is None and preprocess is None
-        given = "" if weights == "DEFAULT" else f", weights={str(weights) if weights is not None else None!r}"
+        # Random weights are others each time.
+        plain = class_names is None and preprocess is None and weights is not None
+        given = "" if weights == "DEFAULT" else f", weights={str(weights)!r}"
         return classifier, (
             f"sw.ImageClassifier.from_torchvision({model!r}{given})" if plain else "explorer.session.classifier"
         )

@@ -9,7 +9,7 @@ from spade_widgets.widgets.opening import Opened
 
 def recipe(opened: Opened, session: Session, sample: Sample, pruning: Pruning, neuron: str) -> str:
     """Code that runs by itself, but for what only lives in this kernel: that it takes from `explorer`."""
-    sample_code = opened.sample_code.get(sample.id, "explorer.sample")
+    sample_code = opened.sample_code.get(sample.id, f"explorer.session.sample({sample.id!r})")
     imports = ["import spade_widgets as sw"]
     if "demo." in opened.classifier_code or "demo." in sample_code:
         imports.append("from spade_widgets import demo")

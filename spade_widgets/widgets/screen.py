@@ -7,7 +7,17 @@ from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from spade_widgets.pruning.trace import Trace
-from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working
+from spade_widgets.runtime.explore import (
+    Event,
+    Excited,
+    Predicted,
+    Rendered,
+    Selection,
+    Traced,
+    Which,
+    Working,
+    begun,
+)
 from spade_widgets.runtime.jobs import Steps
 from spade_widgets.widgets import images
 from spade_widgets.widgets.frames import Frames
@@ -40,7 +50,7 @@ class Screen:
         self._said: dict[str, float] = {}
         self._trace: Trace | None = None
         # What each picture on screen is of.
-        self._showing: Mapping[str, Hashable] = {}
+        self._showing: Mapping[Which, Hashable] = {}
         panel.dense = _progress(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
         self._status("working", "starting")
@@ -49,15 +59,12 @@ class Screen:
         """A new job begins."""
         self._began = time.monotonic()
         neuron = str(selection.neuron)
-        showing: dict[str, Hashable] = {
-            "dense": neuron,
-            "sparse": (neuron, self._panel.session.trace_key(selection.sample, selection.pruning)),
-        }
+        showing = self._wanted(selection)
         for which, wanted in showing.items():
             shown = getattr(self._panel, which)
             if self._showing.get(which) != wanted or shown["state"] == "empty":
                 # The old picture stays until there is a new one, and is said to be an old one.
-                setattr(self._panel, which, {**shown, "neuron": neuron, "state": "waiting", "activation": None})
+                setattr(self._panel, which, _progress(neuron, "waiting", None, self._panel.session.steps))
         self._showing = showing
         self._status("working", "predicting")
         self._panel.solved = self._panel.session.solved(selection.sample, selection.pruning)
@@ -80,27 +87,29 @@ class Screen:
         """The job has come to its end."""
         self._status("idle", "done")
 
-    def stopped(self) -> Steps:
+    def stopped(self, selection: Selection) -> Steps:
         """The user has stopped the job: a job in its place, which keeps what there is."""
-        self._keep_pictures()
-        self._leave_off()
-        self._status("stopped", "stopped")
+        if self._leave_off(selection):
+            self.finished()
+        else:
+            self._status("stopped", "stopped")
         yield
 
-    def failed(self) -> None:
+    def failed(self, selection: Selection) -> None:
         """The job has failed; the panel's `error` says why."""
-        self._leave_off()
+        self._leave_off(selection)
         self._status("error", "failed")
 
     def make_chart(self) -> Steps:
         """The chart, when it is first looked at: Plotly takes a second to import."""
         from spade_widgets.widgets.chart import chart, fill
 
-        figure = chart()
-        if self._trace is not None:
-            fill(figure, self._trace)
+        if self._panel.chart is None:
+            figure = chart()
+            if self._trace is not None:
+                fill(figure, self._trace)
+            self._panel.chart = figure
         yield
-        self._panel.chart = figure
 
     # One method an event
 
@@ -181,17 +190,27 @@ class Screen:
     def _keep(self, which: str, picture: bytes) -> None:
         setattr(self._panel, f"{which}_png", picture)
 
-    def _leave_off(self) -> None:
-        for which in ("dense", "sparse"):
-            shown = getattr(self._panel, which)
-            if shown["state"] in ("waiting", "rendering"):
-                setattr(self._panel, which, {**shown, "state": "stopped" if shown["step"] else "empty"})
+    def _wanted(self, selection: Selection) -> dict[Which, Hashable]:
+        """What each picture is of, once it is there."""
+        neuron = str(selection.neuron)
+        key = self._panel.session.trace_key(selection.sample, selection.pruning)
+        return {"dense": neuron, "sparse": (neuron, key)}
 
-    def _keep_pictures(self) -> None:
-        """The pictures as they are become traits: a late view, a reloaded page and a saved notebook see those alone."""
-        for which, picture in (("dense", self._panel.dense_image), ("sparse", self._panel.sparse_image)):
-            if picture is not None:
-                self._keep(which, images.png(picture))
+    def _leave_off(self, selection: Selection) -> bool:
+        """The pictures as they are become traits: a late view, a reloaded page and a saved notebook see those alone.
+
+        What is not there is not shown either: a picture of something else must not pass for it. Returns whether both
+        are whole.
+        """
+        steps, whole = self._panel.session.steps, True
+        for which, renderer in begun(self._panel.session, selection).items():
+            over = renderer is not None and renderer.steps_done >= steps
+            state: State = "empty" if renderer is None else "done" if over else "stopped"
+            self._keep(which, images.png(renderer.picture()) if renderer else b"")
+            setattr(self._panel, which, _progress(str(selection.neuron), state, renderer, steps))
+            whole = whole and over
+        self._showing = self._wanted(selection)
+        return whole
 
     def _working(self, text: str, done: int, of: int) -> None:
         if text != self._panel.status.get("text") or self._due("status"):
