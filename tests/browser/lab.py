@@ -20,8 +20,9 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 HARMLESS: tuple[re.Pattern[str], ...] = ()
 
 _KERNEL = """
-async ({code}) => {
-  const context = window.jupyterapp.shell.currentWidget.sessionContext;
+async ({code, path}) => {
+  const panels = [...window.jupyterapp.shell.widgets('main')];
+  const context = panels.find(panel => panel.context?.path === path).sessionContext;
   await context.ready;
   const future = context.session.kernel.requestExecute({code, store_history: false});
   let text = '', failure = null;
@@ -47,6 +48,7 @@ class Lab:
         self.console: list[str] = []
         self.outside: list[str] = []
         self._shots = 0
+        page.set_default_timeout(15_000)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.console.append(f"uncaught: {error}"))
         page.on("request", lambda request: self._on_traffic(request.url))
@@ -105,7 +107,7 @@ class Lab:
 
     def run(self, code: str) -> str:
         """Executes code in the notebook's kernel, outside its cells, and returns what it printed."""
-        answer = self.page.evaluate(_KERNEL, {"code": code})
+        answer = self.page.evaluate(_KERNEL, {"code": code, "path": self.path})
         assert answer["failure"] is None, _plain(answer["failure"])
         text: str = answer["text"]
         return text
@@ -139,6 +141,14 @@ class Lab:
         view: Locator = self.page.locator(".jp-LinkedOutputView")
         expect(view).to_be_visible()
         return view
+
+    def close_view(self) -> None:
+        """Closes the tab that `second_view` opened."""
+        self.page.evaluate(
+            """() => [...window.jupyterapp.shell.widgets('main')]
+              .find(panel => panel.node.querySelector('.jp-LinkedOutputView')).close()"""
+        )
+        self.await_notebook()
 
     def screenshot(self, name: str, of: Locator | None = None) -> Image.Image:
         """A picture of the page or of one part of it, kept in test-results/ and returned."""
@@ -188,6 +198,11 @@ def pixels(image: Image.Image | bytes) -> np.ndarray[Any, np.dtype[np.float64]]:
 def blank(image: Image.Image | bytes) -> bool:
     """Whether a picture shows (nearly) one colour only: a standard deviation of its pixels below 0.02."""
     return bool(pixels(image).std(axis=(0, 1)).max() < 0.02)
+
+
+def same(left: Image.Image | bytes, right: Image.Image | bytes) -> bool:
+    """Whether two pictures show the same pixels."""
+    return bool(np.array_equal(pixels(left), pixels(right)))
 
 
 def eventually(check: Callable[[], Any], page: Page, seconds: float = 60, what: str = "") -> Any:
