@@ -6,6 +6,9 @@ import { addFiles } from "./addFiles";
 import { PlusIcon } from "./icons";
 import { TileGrid } from "./TileGrid";
 
+/** Pixels kept free around the chosen thumbnail, for its outline. */
+const EDGE = 6;
+
 function Thumbnail({ sample }: { sample: SampleInfo }) {
   const url = useBlobUrl(sample.thumb);
   return (
@@ -36,8 +39,8 @@ export function Samples() {
     if (!box || !tile) return;
     const above = tile.offsetTop - box.scrollTop;
     const below = above + tile.offsetHeight - box.clientHeight;
-    if (above < 0) box.scrollTop += above;
-    else if (below > 0) box.scrollTop += below;
+    if (above < EDGE) box.scrollTop += above - EDGE;
+    else if (below > -EDGE) box.scrollTop += below + EDGE;
   }, [selected, samples]);
 
   const current = samples.find((sample) => sample.id === selected);
