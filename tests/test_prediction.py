@@ -43,6 +43,11 @@ def test_a_trace_predicts_with_its_own_weights(tiny: sw.ImageClassifier, picture
     assert found != sw.predict(tiny, picture)
 
 
-def test_half_precision_probabilities_add_up(tiny_model: torch.nn.Module, picture: sw.Sample) -> None:
-    found = sw.predict(sw.ImageClassifier(tiny_model.half()), picture)
-    assert sum(p.probability for p in found) == pytest.approx(1, abs=1e-6)
+def test_half_precision_logits_make_full_precision_probabilities(
+    tiny_model: torch.nn.Module, picture: sw.Sample
+) -> None:
+    classifier = sw.ImageClassifier(tiny_model.half())
+    found = sw.predict(classifier, picture)
+    with torch.no_grad():
+        expected = classifier.module()(classifier.prepare(picture))[0].double().softmax(0)
+    assert [p.probability for p in found] == pytest.approx(expected.sort(descending=True).values.tolist(), rel=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import random
 
 import numpy as np
@@ -75,7 +76,10 @@ def test_what_varies_is_what_the_paper_varies(tiny: ImageClassifier) -> None:
     assert 0.5 - 1e-3 <= float(brightest.min()) < 0.55
     assert 1.35 < float(brightest.max()) <= 255 / 180 + 1e-3  # clipped at white's
     assert float(colours.min(1).values.max()) < 1e-3  # one channel stays dark: the hue turned, nothing was mixed in
-    assert float((colours[:, 1] - colours[:, 2]).abs().max()) > 0.3
+    turns = torch.tensor([colorsys.rgb_to_hsv(*colour)[0] for colour in colours.tolist()])
+    turns = torch.where(turns > 0.5, turns - 1, turns)
+    assert -0.3 - 1e-2 < float(turns.min()) < -0.27
+    assert 0.27 < float(turns.max()) < 0.3 + 1e-2
 
 
 def test_flips_half_of_them(tiny: ImageClassifier) -> None:
