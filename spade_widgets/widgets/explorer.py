@@ -65,14 +65,14 @@ class Explorer(anywidget.AnyWidget):
     _esm = (STATIC / "explorer.js").read_text(encoding="utf-8")
     _css = (STATIC / "explorer.css").read_text(encoding="utf-8")
 
-    # Any, so that what is wrong with a value is said by `_accepted` alone.
-    sample_id = t.Any("").tag(sync=True)
-    sparsity = t.Any(0.9).tag(sync=True)
-    neuron = t.Any("").tag(sync=True)
-    layer = t.Any("").tag(sync=True)
-    preset = t.Any("late").tag(sync=True)
-    pattern = t.Any("").tag(sync=True)
-    solver = t.Any("fast").tag(sync=True)
+    # Of no type, so that `_accepted` alone says what is wrong with a value: `t.Any` would let None through.
+    sample_id: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
+    sparsity: t.TraitType[Any, Any] = t.TraitType(0.9).tag(sync=True)
+    neuron: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
+    layer: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
+    preset: t.TraitType[Any, Any] = t.TraitType("late").tag(sync=True)
+    pattern: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
+    solver: t.TraitType[Any, Any] = t.TraitType("fast").tag(sync=True)
 
     app: t.Dict[str, Any] = t.Dict().tag(sync=True)
     samples: t.List[Any] = t.List().tag(sync=True)

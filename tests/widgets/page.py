@@ -1,0 +1,113 @@
+"""A page without a browser: it records what a panel sends, and sets and says what a page would."""
+
+from __future__ import annotations
+
+import io
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from spade_widgets.runtime.jobs import WORKER
+from spade_widgets.sample import Sample
+from spade_widgets.widgets.explorer import Explorer
+
+PATIENCE = 60.0
+
+
+def picture(seed: int, title: str = "sample", side: int = 32) -> Sample:
+    return Sample(Image.fromarray(pixels(seed, side)), title)
+
+
+def pixels(seed: int, side: int = 32) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
+
+
+def png(seed: int, side: int = 32) -> bytes:
+    with io.BytesIO() as out:
+        Image.fromarray(pixels(seed, side)).save(out, "PNG")
+        return out.getvalue()
+
+
+def opened(data: bytes) -> Image.Image:
+    image = Image.open(io.BytesIO(data))
+    image.load()
+    return image
+
+
+def settle(panel: Explorer) -> None:
+    """Until the panel has nothing left to do."""
+    assert panel.wait(PATIENCE)
+
+
+@dataclass
+class Page:
+    """The other end of a panel's wire."""
+
+    panel: Explorer
+    messages: list[tuple[dict[str, Any], list[bytes]]] = field(default_factory=list)
+    updates: list[dict[str, Any]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.panel._send = self._received
+
+    def _received(self, message: dict[str, Any], buffers: list[Any] | None = None) -> None:
+        json.dumps(message, allow_nan=False)  # what cannot be sent as JSON fails here, as it would in a kernel
+        raw = [bytes(buffer) for buffer in buffers or []]
+        if message["method"] == "custom":
+            self.messages.append((message["content"], raw))
+        elif message["method"] == "update":
+            self.updates.append(dict(message["state"]))
+
+    def set(self, **state: Any) -> None:
+        self.panel.set_state(state)
+
+    def say(self, kind: str, buffers: list[bytes] | None = None, **content: Any) -> None:
+        self.panel._handle_custom_msg({"type": kind, **content}, [memoryview(b) for b in buffers or []])
+
+    def add(self, *files: tuple[str, bytes]) -> None:
+        self.say("add", [data for _, data in files], files=[{"name": name} for name, _ in files])
+
+    def told(self, name: str) -> list[Any]:
+        """All values of a trait that the page was told, in order."""
+        return [state[name] for state in list(self.updates) if name in state]
+
+
+class Gate:
+    """Holds the worker between two of its steps until it is opened."""
+
+    def __init__(self) -> None:
+        self._entered, self._opened = threading.Event(), threading.Event()
+        WORKER.submit(self, self._steps(), lambda _error: None)
+        assert self._entered.wait(PATIENCE)
+
+    def _steps(self) -> Iterator[None]:
+        self._entered.set()
+        assert self._opened.wait(PATIENCE)
+        yield
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def __enter__(self) -> Gate:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.open()
+
+
+def flush() -> None:
+    """Until the worker has done at least one step of everything that was submitted before."""
+    done = threading.Event()
+
+    def steps() -> Iterator[None]:
+        yield
+        yield
+        done.set()
+
+    WORKER.submit(done, steps(), lambda _error: None)
+    assert done.wait(PATIENCE)
