@@ -6,6 +6,7 @@ which is dropped between two of its steps. Owners take turns, step by step.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections import OrderedDict
@@ -45,6 +46,7 @@ class Worker:
         # Generators are closed where they run: by another thread, one that is in the middle of a step cannot be.
         self._dropped: list[Job] = []
         self._thread: threading.Thread | None = None
+        self._closing = False
 
     def submit(self, owner: Hashable, steps: Steps, on_error: Callable[[Exception], None]) -> Job:
         """Run `steps`, in the place of what this owner had running or waiting. Returns at once.
@@ -62,6 +64,7 @@ class Worker:
             if self._thread is None or not self._thread.is_alive():  # a forked process has the object alone
                 self._thread = threading.Thread(target=self._run, name="spade-widgets", daemon=True)
                 self._thread.start()
+                atexit.register(self.close)
             self._changed.notify()
         return job
 
@@ -71,6 +74,26 @@ class Worker:
             self._drop(owner)
             self._changed.notify()
 
+    def close(self, timeout: float = 10) -> None:
+        """Drop all jobs and end the thread, after the step that it is in. A later job starts a new one.
+
+        Called when the interpreter ends: a daemon thread that it then finds within torch would abort the process.
+
+        Args:
+            timeout: seconds to wait for that step.
+        """
+        with self._changed:
+            for owner in list(self._jobs):
+                self._drop(owner)
+            self._closing = True
+            self._changed.notify()
+            thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+        with self._changed:
+            self._thread, self._closing = None, False
+        atexit.unregister(self.close)
+
     def _drop(self, owner: Hashable) -> None:
         job = self._jobs.pop(owner, None)
         if job is not None:
@@ -78,13 +101,13 @@ class Worker:
             self._dropped.append(job)
 
     def _run(self) -> None:
-        while True:
+        while self._dropped or not self._closing:
             self._turn()  # a call, so that nothing of the last job is held while there is none
 
     def _turn(self) -> None:
         """Close what was dropped, and do one step of the next in turn; wait while there is neither."""
         with self._changed:
-            while not (self._jobs or self._dropped):
+            while not (self._jobs or self._dropped or self._closing):
                 self._changed.wait()
             dropped, self._dropped = self._dropped, []
             job = next(iter(self._jobs.values()), None)
