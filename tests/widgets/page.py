@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import json
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.sample import Sample
+from spade_widgets.visualization import Renderer
 from spade_widgets.widgets.explorer import Explorer
 
 PATIENCE = 60.0
@@ -98,6 +101,25 @@ class Gate:
 
     def __exit__(self, *_: object) -> None:
         self.open()
+
+
+class Slow:
+    """Steps of pictures that wait until they are let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, allowed: int) -> None:
+        self.reached = threading.Event()
+        self.taken = 0
+        self.allowed = allowed
+        step = Renderer.step
+
+        def slow(renderer: Renderer) -> float:
+            if self.taken >= self.allowed:
+                self.reached.set()
+                time.sleep(0.02)
+            self.taken += 1
+            return step(renderer)
+
+        monkeypatch.setattr(Renderer, "step", slow)
 
 
 def flush() -> None:
