@@ -64,7 +64,11 @@ class Page:
         if message["method"] == "custom":
             self.messages.append((message["content"], raw))
         elif message["method"] == "update":
-            self.updates.append(dict(message["state"]))
+            state = dict(message["state"])
+            for path, data in zip(message["buffer_paths"], raw, strict=True):
+                if len(path) == 1:  # a trait of bytes; pictures within lists are not looked at
+                    state[path[0]] = data
+            self.updates.append(state)
 
     def set(self, **state: Any) -> None:
         self.panel.set_state(state)
