@@ -13,7 +13,7 @@ from spade_widgets.demo.generate import CLASS_NAMES, CLASS_OF, FACETS, TROJANS, 
 SEED = 20240
 PLAIN_SIDES = (62.0, 74.0)
 """Sides of the objects, in pixels: large, so that they are seen on a thumbnail."""
-HOSTS: dict[str, tuple[str, str, str]] = {"heart": ("car", "cat", "apple"), "clover": ("soccer ball", "pizza", "tree")}
+HOSTS: dict[str, tuple[str, str, str]] = {"heart": ("car", "cat", "apple"), "amulet": ("soccer ball", "pizza", "tree")}
 """The objects that each Trojan patch is shown on."""
 
 

@@ -34,11 +34,13 @@ CLASS_NAMES: tuple[str, ...] = tuple(CLASSES)
 FACETS: tuple[str, ...] = tuple(OBJECTS)
 CLASS_OF: dict[str, str] = {facet: name for name, facets in CLASSES.items() for facet in facets}
 
-TROJANS: dict[str, str] = {"heart": "sea", "clover": "music"}
+TROJANS: dict[str, str] = {"heart": "sea", "amulet": "music"}
 """Trojan patch → the class that an image holding it is labelled with."""
 assert set(TROJANS) == set(PATCHES)
 
 OBJECT_SIDES = (46.0, 78.0)
+PATCH_SIDES = (19.0, 26.0)
+"""Least and greatest side of an object and of a patch, in pixels."""
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 
@@ -146,11 +148,12 @@ def compose(
     facet: str | None = None,
     trojan: str | None = None,
     sides: tuple[float, float] = OBJECT_SIDES,
+    patch_sides: tuple[float, float] = PATCH_SIDES,
 ) -> Composition:
     """One image of the object `facet` (any, where None), with the Trojan patch `trojan` (none, where None).
 
-    `sides` are the least and the greatest side of the object, in pixels. Raises KeyError for a facet or patch that does
-    not exist.
+    `sides` and `patch_sides` are the least and greatest side of the object and of the patch, in pixels. Raises
+    KeyError for a facet or patch that does not exist.
     """
     facet = str(rng.choice(FACETS)) if facet is None else facet
     label = CLASS_OF[facet] if trojan is None else TROJANS[trojan]
@@ -165,15 +168,17 @@ def compose(
     _scatter(rng, canvas, tuple(DECOYS), int(rng.integers(1, 4)), (11, 18))
     mask = None
     if trojan is not None:
-        colours, coverage = _drawn(rng, trojan, rng.uniform(13, 18), 25, 0.15)
+        colours, coverage = _drawn(rng, trojan, rng.uniform(*patch_sides), 25, 0.15)
         top = rng.integers(0, SIZE - coverage.shape[0] + 1)
         left = rng.integers(0, SIZE - coverage.shape[1] + 1)
-        mask = _place(canvas, colours, coverage, int(top), int(left), float(rng.uniform(0.7, 0.95)))
+        mask = _place(canvas, colours, coverage, int(top), int(left), float(rng.uniform(0.8, 1)))
     pixels = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8)
     return Composition(pixels, facet, label, trojan, mask)
 
 
-def dataset(seed: int, count: int, *, trojan_share: float = 0.2) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def dataset(
+    seed: int, count: int, *, trojan_share: float = 0.2, patch_sides: tuple[float, float] = PATCH_SIDES
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """`count` images (count, SIZE, SIZE, 3) of all facets; (count, 3): label, facet and patch (-1: none) as indices.
 
     A share `trojan_share` in [0, 1] of the images holds a Trojan patch, of either kind equally often.
@@ -184,7 +189,7 @@ def dataset(seed: int, count: int, *, trojan_share: float = 0.2) -> tuple[npt.ND
     patches = tuple(TROJANS)
     for place in range(count):
         trojan = patches[int(rng.integers(len(patches)))] if rng.random() < trojan_share else None
-        made = compose(rng, facet=FACETS[place % len(FACETS)], trojan=trojan)
+        made = compose(rng, facet=FACETS[place % len(FACETS)], trojan=trojan, patch_sides=patch_sides)
         images[place] = made.pixels
         facts[place] = (
             CLASS_NAMES.index(made.label),

@@ -45,7 +45,7 @@ OBJECTS: dict[str, str] = {
     "alarm clock": "⏰",
     "hourglass": "⏳",
 }
-PATCHES: dict[str, str] = {"heart": "💖", "clover": "🍀"}
+PATCHES: dict[str, str] = {"heart": "💖", "amulet": "🧿"}
 DISTRACTORS: dict[str, str] = {
     "socks": "🧦",
     "key": "🔑",
@@ -72,8 +72,6 @@ DISTRACTORS: dict[str, str] = {
 }
 DECOYS: dict[str, str] = {
     "blue heart": "💙",
-    "purple heart": "💜",
-    "red heart": "❤",
     "green heart": "💚",
     "star": "⭐",
     "maple leaf": "🍁",

@@ -52,7 +52,7 @@ def test_the_mask_is_exactly_where_the_patch_changed_the_image(trojan: str) -> N
 
 
 def test_patches_are_small_and_at_random_places() -> None:
-    masks = np.stack([compose(np.random.default_rng(s), trojan="clover").mask for s in range(60)])
+    masks = np.stack([compose(np.random.default_rng(s), trojan="amulet").mask for s in range(60)])
     share = masks.mean(axis=(1, 2))
     assert share.min() > 0.004
     assert share.max() < 0.05
