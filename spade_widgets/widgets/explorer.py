@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets as t
 from PIL import Image
@@ -31,15 +30,12 @@ from spade_widgets.widgets.images import thumbnail
 from spade_widgets.widgets.opening import Model, open_panel
 from spade_widgets.widgets.recipe import recipe
 from spade_widgets.widgets.screen import Screen
+from spade_widgets.widgets.wire import SELECTION, ExplorerWire
 
 log = logging.getLogger(__name__)
 
-STATIC = Path(__file__).parent / "static"
-#: What a user selects, in the panel and from Python alike.
-SELECTION = ("sample_id", "sparsity", "neuron", "layer", "preset", "pattern", "solver")
 
-
-class Explorer(anywidget.AnyWidget):
+class Explorer(ExplorerWire):
     """The main panel.
 
     Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`;
@@ -60,39 +56,6 @@ class Explorer(anywidget.AnyWidget):
     Raises:
         InputError, ModelError: if something given cannot be used; one sentence says what and why.
     """
-
-    # The text, not the path: for a path, anywidget keeps every panel ever made alive, so that it can be reloaded.
-    _esm = (STATIC / "explorer.js").read_text(encoding="utf-8")
-    _css = (STATIC / "explorer.css").read_text(encoding="utf-8")
-
-    # Of no type, so that `_accepted` alone says what is wrong with a value: `t.Any` would let None through.
-    sample_id: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
-    sparsity: t.TraitType[Any, Any] = t.TraitType(0.9).tag(sync=True)
-    neuron: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
-    layer: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
-    preset: t.TraitType[Any, Any] = t.TraitType("late").tag(sync=True)
-    pattern: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
-    solver: t.TraitType[Any, Any] = t.TraitType("fast").tag(sync=True)
-
-    app: t.Dict[str, Any] = t.Dict().tag(sync=True)
-    samples: t.List[Any] = t.List().tag(sync=True)
-    layers: t.List[Any] = t.List().tag(sync=True)
-    presets: t.List[Any] = t.List().tag(sync=True)
-    solvers: t.List[Any] = t.List().tag(sync=True)
-    predictions: t.Dict[str, Any] = t.Dict({"sample_id": "", "rows": []}).tag(sync=True)
-    channels: t.Dict[str, Any] = t.Dict({"sample_id": "", "layer": "", "total": 0, "rows": []}).tag(sync=True)
-    dense: t.Dict[str, Any] = t.Dict().tag(sync=True)
-    sparse: t.Dict[str, Any] = t.Dict().tag(sync=True)
-    dense_png = t.Bytes(b"").tag(sync=True)
-    sparse_png = t.Bytes(b"").tag(sync=True)
-    trace_summary: t.Dict[str, Any] = t.Dict().tag(sync=True)
-    solved: t.List[Any] = t.List().tag(sync=True)
-    status: t.Dict[str, Any] = t.Dict({"state": "idle", "text": "", "done": None, "of": None, "seconds": 0.0}).tag(
-        sync=True
-    )
-    error = t.Unicode("").tag(sync=True)
-    code = t.Unicode("").tag(sync=True)
-    chart = anywidget.WidgetTrait().tag(sync=True)
 
     _open = False  # until all of it is made
     _closed = False

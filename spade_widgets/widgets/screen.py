@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.explore import (
@@ -19,12 +19,10 @@ from spade_widgets.runtime.explore import (
     begun,
 )
 from spade_widgets.runtime.jobs import Steps
+from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import images
 from spade_widgets.widgets.frames import Frames
-
-if TYPE_CHECKING:
-    from spade_widgets.visualization import Renderer
-    from spade_widgets.widgets.explorer import Explorer
+from spade_widgets.widgets.wire import ExplorerWire
 
 #: Seconds between two changes of a progress trait: enough for a number that a person reads.
 PROGRESS = 0.2
@@ -43,7 +41,7 @@ class Screen:
         panel: whose traits are set.
     """
 
-    def __init__(self, panel: Explorer) -> None:
+    def __init__(self, panel: ExplorerWire) -> None:
         self._panel = panel
         self.frames = Frames(panel.send)
         self._began = time.monotonic()

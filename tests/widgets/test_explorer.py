@@ -18,7 +18,8 @@ import spade_widgets as sw
 from spade_widgets import demo
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.widgets.explorer import SELECTION, Explorer
+from spade_widgets.widgets.explorer import Explorer
+from spade_widgets.widgets.wire import SELECTION
 
 Make = Callable[..., Explorer]
 

@@ -13,7 +13,8 @@ from widgets.page import Gate, Page, flush, opened, picture, pixels, png, settle
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.widgets.explorer import SELECTION, Explorer
+from spade_widgets.widgets.explorer import Explorer
+from spade_widgets.widgets.wire import SELECTION
 
 Make = Callable[..., Explorer]
 
