@@ -76,7 +76,7 @@ def test_samples_show_both_facets_of_every_class_and_both_trojans() -> None:
         assert sample.label == CLASS_OF[entry["facet"]]
         assert (sample.mask is not None) == (entry["trojan"] is not None)
         if sample.mask is not None:
-            assert 20 < sample.mask.sum() < 0.05 * SIZE * SIZE
+            assert 20 < sample.mask.sum() < 0.07 * SIZE * SIZE
     assert len({sample.id for sample in samples}) == len(samples)
 
 

@@ -55,7 +55,7 @@ def test_patches_are_small_and_at_random_places() -> None:
     masks = np.stack([compose(np.random.default_rng(s), trojan="amulet").mask for s in range(60)])
     share = masks.mean(axis=(1, 2))
     assert share.min() > 0.004
-    assert share.max() < 0.05
+    assert share.max() < 0.07
     centres = np.array([np.argwhere(mask).mean(axis=0) for mask in masks])
     assert (centres.std(axis=0) > SIZE / 6).all()
 
