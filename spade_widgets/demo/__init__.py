@@ -21,7 +21,7 @@ from spade_widgets.sample import Sample
 
 NAME = "built-in classifier"
 
-PLAN: dict[str, float] = {"layer4": 0.9, "fc": 0.9}
+PLAN: dict[str, float] = {"layer4": 0.95, "fc": 0.95}
 """The plan that shows SPADE's effect on it best: layer or pattern → sparsity."""
 
 
