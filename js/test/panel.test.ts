@@ -54,6 +54,15 @@ test("predictions stand side by side, and what is not known is a dash", async ()
   expect(widths).toEqual(["99.31%", "4.1000000000000005%", "0.4%"]);
 });
 
+test("the name of a predicted class shows that class as the neuron", async () => {
+  const panel = await show({ neuron: "logit:ball" });
+  const names = [...panel.el.querySelectorAll<HTMLElement>(".sw-class")];
+  expect(names.map((name) => name.getAttribute("aria-pressed"))).toEqual(["true", "false"]);
+  await act(() => names[1]?.click());
+  expect(panel.model.state.neuron).toBe("logit:sea");
+  expect(names.map((name) => name.getAttribute("aria-pressed"))).toEqual(["false", "true"]);
+});
+
 test("what belongs to another sample is marked as such", async () => {
   const panel = await show();
   const busy = () => find(panel.el, ".sw-predictions").getAttribute("aria-busy");

@@ -1,4 +1,5 @@
 import { percent } from "../lib/format";
+import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
 import { usePanel } from "../state";
 
 function Bar({ share, which }: { share: number | null; which: "dense" | "sparse" }) {
@@ -9,10 +10,12 @@ function Bar({ share, which }: { share: number | null; which: "dense" | "sparse"
   );
 }
 
-/** What the sample is taken for, by the dense model and by its trace. */
+/** What the sample is taken for, by the dense model and by its trace; a class's name shows that class as the neuron. */
 export function Predictions() {
   const panel = usePanel();
   const { sample_id, rows } = panel.traits.predictions.value;
+  const { classes } = panel.traits.app.value;
+  const shown = classIndex(parseNeuron(panel.traits.neuron.value), classes);
   const stale = sample_id !== panel.traits.sample_id.value;
   return (
     <section class="sw-predictions" aria-busy={stale}>
@@ -33,8 +36,16 @@ export function Predictions() {
         {rows.map((row) => (
           <tbody key={row.index}>
             <tr>
-              <th scope="row" title={row.name}>
-                {row.name}
+              <th scope="row">
+                <button
+                  type="button"
+                  class="sw-class"
+                  aria-pressed={row.index === shown}
+                  title={`${row.name}: show what excites this class`}
+                  onClick={() => panel.connection.set("neuron", logitNeuron(row.index, classes))}
+                >
+                  {row.name}
+                </button>
               </th>
               <td class="sw-number sw-dense">{percent(row.dense)}</td>
               <td class="sw-number sw-sparse">{row.sparse === null ? "–" : percent(row.sparse)}</td>
