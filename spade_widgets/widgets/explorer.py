@@ -48,7 +48,7 @@ class Explorer(ExplorerWire):
         class_names, preprocess: see `ImageClassifier`.
         sparsity: to begin with, in [0, 1).
         neuron: to begin with. Default: the logit of the class that the first sample is taken for.
-        preset, pattern, solver: how to prune, to begin with.
+        preset, pattern, solver: how to prune, to begin with. Default: the last block and the head.
         augmentations: a calibration's, at least 1.
         steps: a visualization's, at least 1.
         seed: of augmentations and visualizations.
@@ -68,7 +68,7 @@ class Explorer(ExplorerWire):
         weights: str | Path | None = "DEFAULT",
         class_names: Sequence[str] | None = None,
         preprocess: Preprocess | None = None,
-        sparsity: float | None = None,
+        sparsity: float = 0.9,
         neuron: str | Neuron | None = None,
         preset: str | None = None,
         pattern: str | None = None,
@@ -88,8 +88,8 @@ class Explorer(ExplorerWire):
             best = int(self.session.probabilities(classifier, first).argmax())
             neuron = classifier.neuron(f"logit:{best}")
         pruning = Pruning(
-            sparsity=opened.sparsity if sparsity is None else sparsity,
-            preset=preset or ("pattern" if pattern is not None else opened.preset),
+            sparsity=sparsity,
+            preset=preset or ("late" if pattern is None else "pattern"),
             pattern=pattern or "",
             solver=solver,
         )

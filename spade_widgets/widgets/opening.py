@@ -24,15 +24,12 @@ class Opened:
         classifier, samples: what was opened.
         classifier_code: an expression.
         sample_code: sample id → an expression; samples that only live in this kernel have none.
-        preset, sparsity: how to prune, to begin with.
     """
 
     classifier: ImageClassifier
     samples: tuple[Sample, ...]
     classifier_code: str
     sample_code: dict[str, str]
-    preset: str = "late"
-    sparsity: float = 0.9
 
 
 def open_panel(
