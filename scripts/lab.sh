@@ -8,4 +8,6 @@ if [ "$(id -u)" = 0 ]; then options+=(--allow-root); fi
 # No question about news and no look for updates: nothing goes over the network that was not asked for.
 export JUPYTER_CONFIG_PATH="$PWD/scripts/jupyter${JUPYTER_CONFIG_PATH:+:$JUPYTER_CONFIG_PATH}"
 
-exec .venv/bin/jupyter lab "${options[@]}" "$@"
+# As the default page, not as the file to open: the URL that is printed then leads to the notebook too.
+options+=("--LabApp.default_url=/lab/tree/$1")
+exec .venv/bin/jupyter lab "${options[@]}"
