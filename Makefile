@@ -22,7 +22,7 @@ help: ## say what there is to make
 
 .PHONY: lab
 lab: $(INSTALLED) $(BUNDLE) ## open JupyterLab on the quickstart notebook (PORT=8888 NO_BROWSER=1 for a server)
-	@PORT=$(PORT) NO_BROWSER=$(NO_BROWSER) scripts/lab.sh notebooks/01_quickstart.ipynb
+	@PORT=$(PORT) NO_BROWSER=$(NO_BROWSER) scripts/lab.sh
 
 .PHONY: test
 test: setup chromium lint test-js test-py ## run every test: Python, TypeScript, and the panel in JupyterLab in Chromium

@@ -37,7 +37,7 @@ def running(folder: Path) -> Iterator[Server]:
     """Starts a JupyterLab that keeps everything below `folder`, and ends it with its kernels afterwards."""
     root = folder / "notebooks"
     root.mkdir(parents=True)
-    port, token, log = _free_port(), secrets.token_hex(16), folder / "jupyterlab.log"
+    port, token, log = free_port(), secrets.token_hex(16), folder / "jupyterlab.log"
     command = [
         *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
         *(f"--ServerApp.port={port}", "--ServerApp.port_retries=0", "--ServerApp.ip=127.0.0.1"),
@@ -47,7 +47,7 @@ def running(folder: Path) -> Iterator[Server]:
         process = subprocess.Popen(
             command,
             cwd=root,
-            env=_environment(folder),
+            env=environment(folder),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -65,7 +65,7 @@ def running(folder: Path) -> Iterator[Server]:
                 process.wait()
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def environment(folder: Path) -> dict[str, str]:
     """The caller's environment without its Jupyter settings, and with one thread of arithmetic for each kernel."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("JUPYTER", "IPYTHON", "PYTEST"))}
     places = {
@@ -85,7 +85,8 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
