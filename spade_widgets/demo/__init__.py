@@ -22,7 +22,8 @@ from spade_widgets.sample import Sample
 NAME = "built-in classifier"
 
 PLAN: dict[str, float] = {"layer4": 0.95, "fc": 0.95}
-"""The plan that shows SPADE's effect on it best: layer or pattern → sparsity."""
+"""The plan recommended for it: layer or pattern → sparsity. On 20 tuning samples 0.95 did better than 0.98 (facet score
+0.80 against 0.65); no other plan was compared on these weights."""
 
 
 def _data(name: str) -> Traversable:
