@@ -40,9 +40,9 @@ def test_the_gradient_map_of_a_linear_network_is_its_weights() -> None:
 def test_the_reader_chooses_between_the_two_facets_of_the_class_only(facet: str) -> None:
     class Fixed(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            scores = torch.zeros(1, len(FACETS))
-            scores[0, FACETS.index("pizza")] = 9
-            scores[0, FACETS.index(facet)] = 1
+            scores = x.new_zeros(len(x), len(FACETS))
+            scores[:, FACETS.index("pizza")] = 9
+            scores[:, FACETS.index(facet)] = 1
             return scores
 
     assert read_facet(Fixed(), Image.new("RGB", (96, 96)), "pet") == facet
