@@ -46,7 +46,8 @@ class Explorer(ExplorerWire):
         samples: anything `Sample.read` takes, a list of such, or a folder. Default: the built-in samples.
         weights: of a torchvision model: `"DEFAULT"` (its download), a local file, or None (random).
         class_names, preprocess: see `ImageClassifier`.
-        sparsity: to begin with, in [0, 1).
+        sparsity: to begin with, in [0, 1). Default: 0.9 for the built-in classifier; 0.8 for others, few of whose
+            traces keep their prediction beyond it (docs/RESULTS.md).
         neuron: to begin with. Default: the logit of the class that the first sample is taken for.
         preset, pattern, solver: how to prune, to begin with. Default: the last block and the head.
         augmentations: a calibration's, at least 1.
@@ -68,7 +69,7 @@ class Explorer(ExplorerWire):
         weights: str | Path | None = "DEFAULT",
         class_names: Sequence[str] | None = None,
         preprocess: Preprocess | None = None,
-        sparsity: float = 0.9,
+        sparsity: float | None = None,
         neuron: str | Neuron | None = None,
         preset: str | None = None,
         pattern: str | None = None,
@@ -88,7 +89,7 @@ class Explorer(ExplorerWire):
             best = int(self.session.probabilities(classifier, first).argmax())
             neuron = classifier.neuron(f"logit:{best}")
         pruning = Pruning(
-            sparsity=sparsity,
+            sparsity=(0.9 if model is None else 0.8) if sparsity is None else sparsity,
             preset=preset or ("late" if pattern is None else "pattern"),
             pattern=pattern or "",
             solver=solver,

@@ -267,11 +267,11 @@ def test_looking_at_pictures_makes_none(make: Make) -> None:
 
 
 def test_solved_sparsities_grow(panel: Explorer) -> None:
-    assert panel.solved == [0.9]
+    assert panel.solved == [0.8]
     for sparsity in (0.3, 0.6):
         panel.sparsity = sparsity
         settle(panel)
-    assert panel.solved == [0.3, 0.6, 0.9]
+    assert panel.solved == [0.3, 0.6, 0.8]
     panel.sample = 1
     settle(panel)
     assert panel.solved == [0.6]
