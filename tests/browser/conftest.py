@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from browser.lab import Lab
+from browser.panel import Panel
 from browser.server import CHECKOUT, Server, running
 from playwright.sync_api import Browser, sync_playwright
 
@@ -24,6 +25,20 @@ ARGUMENTS = [
     "--disable-sync",
     "--no-first-run",
 ]
+
+EXPLORER = """
+import spade_widgets as sw
+explorer = sw.Explorer(augmentations=64, steps=96)  # less than a user's, for the tests' time
+explorer
+"""
+REMEMBER = """
+start = {name: getattr(explorer, name) for name in ("preset", "solver", "layer", "sample_id", "sparsity", "neuron")}
+"""
+RETURN = """
+for name, value in start.items():
+    setattr(explorer, name, value)
+explorer.error = ""
+"""
 
 
 @pytest.fixture(scope="session")
@@ -54,16 +69,15 @@ def server(chromium: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield server
 
 
-@pytest.fixture(scope="module")
-def new_lab(browser: Browser, server: Server, request: pytest.FixtureRequest) -> Iterator[Callable[[str], Lab]]:
+@pytest.fixture(scope="session")
+def new_lab(browser: Browser, server: Server) -> Iterator[Callable[[str], Lab]]:
     """Makes pages, each in a browser profile of its own; screenshots go to test-results/ under the name given."""
     with ExitStack() as closing:
 
         def make(name: str) -> Lab:
             context = browser.new_context(viewport={"width": 1500, "height": 1000}, reduced_motion="reduce")
             closing.callback(context.close)
-            module = request.path.stem.removeprefix("test_")
-            results = CHECKOUT / "test-results" / re.sub(r"[^\w-]+", "-", f"{module}-{name.removeprefix('test_')}")
+            results = CHECKOUT / "test-results" / re.sub(r"[^\w-]+", "-", name)
             shutil.rmtree(results, ignore_errors=True)
             results.mkdir(parents=True)
             return Lab(context.new_page(), server, results)
@@ -74,10 +88,33 @@ def new_lab(browser: Browser, server: Server, request: pytest.FixtureRequest) ->
 @pytest.fixture
 def lab(new_lab: Callable[[str], Lab], request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A page for this test alone; it must not have complained when the test ends."""
-    lab = new_lab(request.node.name)
+    lab = new_lab(f"{request.path.stem}-{request.node.name}".replace("test_", ""))
     yield lab
     lab.screenshot("end")
     assert not lab.complaints()
+
+
+@pytest.fixture(scope="session")
+def opened(new_lab: Callable[[str], Lab]) -> Panel:
+    """One Explorer that several tests share: its kernel has computed the first pictures."""
+    lab = new_lab("explorer")
+    lab.open(lab.write("explorer.ipynb", [EXPLORER]))
+    lab.run_all()
+    panel = Panel(lab, lab.output(0))
+    panel.await_shown()
+    panel.await_pictures()
+    lab.run(REMEMBER)
+    return panel
+
+
+@pytest.fixture
+def panel(opened: Panel, request: pytest.FixtureRequest) -> Iterator[Panel]:
+    """The shared Explorer, back at its first selection; it has not complained when the test ends."""
+    opened.lab.run(RETURN)
+    opened.await_pictures()
+    yield opened
+    opened.lab.screenshot(re.sub(r"[^\w-]+", "-", request.node.name.removeprefix("test_")))
+    assert opened.lab.complaints() == []
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
