@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -326,7 +327,8 @@ class Explorer(ExplorerWire):
             if self._closed:
                 return
             try:
-                self.sample_id = self._add(Sample.read(data, title=Path(name).stem or "image")).id
+                read = Sample.read(data, title=name or "the file")  # its whole name, should it have to be named
+                self.sample_id = self._add(replace(read, title=Path(name).stem or "image")).id
             except SpadeError as error:
                 problems.append(str(error))
             yield
