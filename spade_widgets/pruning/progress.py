@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `of` units of a stage (`"calibrating"`: augmentations; `"solving"`: layers)."""
+    """`done` of `of` units of a stage (`"calibrating"`: augmentations; `"solving"`: layers, in parts)."""
 
     stage: str
-    done: int
+    done: float
     of: int
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from spade_widgets.classifier import ImageClassifier, tensor_bytes
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.sample import Sample
+from spade_widgets.weights import replace_weights
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,5 @@ class Trace:
 def sparse_module(classifier: ImageClassifier, weights: Mapping[str, Tensor]) -> nn.Module:
     """The classifier's module with some layers' weights replaced; every other tensor is shared."""
     module = classifier.module()
-    for name, weight in weights.items():
-        # The layer gets a weight of its own: one that it was tied to keeps the old one.
-        module.get_submodule(name).weight = nn.Parameter(weight, requires_grad=False)
+    replace_weights(module, weights)
     return module

@@ -40,7 +40,7 @@ class Working:
     """What is being done, `done` of `of`."""
 
     text: str
-    done: int
+    done: float
     of: int
 
 

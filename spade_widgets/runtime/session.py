@@ -17,8 +17,8 @@ from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.calibration import Calibration, calibrate
 from spade_widgets.pruning.plan import PRESETS, Preset, SparsityPlan, matching, preset
 from spade_widgets.pruning.progress import Steps
+from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers import SOLVERS, check_count, check_sparsity
-from spade_widgets.pruning.spade import Pruner
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.jobs import WORKER, Worker
 from spade_widgets.runtime.store import Store

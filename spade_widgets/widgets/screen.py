@@ -210,7 +210,7 @@ class Screen:
         self._showing = self._wanted(selection)
         return whole
 
-    def _working(self, text: str, done: int, of: int) -> None:
+    def _working(self, text: str, done: float, of: int) -> None:
         if text != self._panel.status.get("text") or self._due("status"):
             self._status("working", text, done, of)
 
@@ -222,7 +222,7 @@ class Screen:
         self._said[what] = now
         return True
 
-    def _status(self, state: str, text: str, done: int | None = None, of: int | None = None) -> None:
+    def _status(self, state: str, text: str, done: float | None = None, of: int | None = None) -> None:
         seconds = round(time.monotonic() - self._began, 2)
         self._panel.status = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
 

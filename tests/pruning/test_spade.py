@@ -15,8 +15,9 @@ from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.calibration import calibrate, gram
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, finish
+from spade_widgets.pruning.pruner import Pruner, row_floor
 from spade_widgets.pruning.solvers import relative_error, solver
-from spade_widgets.pruning.spade import Pruner, row_floor, trace_steps
+from spade_widgets.pruning.spade import trace_steps
 
 
 @pytest.fixture
@@ -101,10 +102,11 @@ def test_the_default_is_the_last_block_and_the_head(tiny: sw.ImageClassifier, pi
 def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
     plan = SparsityPlan.uniform(tiny, 0.5, "*")
     steps = list(trace_steps(tiny, picture, plan, "fast", 70, 0))
-    assert steps == [
-        *(Progress("calibrating", done, 70) for done in (0, 32, 64)),
-        *(Progress("solving", done, 3) for done in range(3)),
-    ]
+    assert steps[:3] == [Progress("calibrating", done, 70) for done in (0, 32, 64)]
+    solving = steps[3:]
+    assert {step.stage for step in solving} == {"solving"} and {step.of for step in solving} == {3}
+    done = [step.done for step in solving]  # layers, in parts
+    assert {0, 1, 2} <= set(done) and done == sorted(set(done)) and done[-1] < 3
 
 
 def test_a_pruner_keeps_its_factorisations(

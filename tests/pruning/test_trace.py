@@ -16,8 +16,8 @@ import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.calibration import calibrate
 from spade_widgets.pruning.progress import finish
+from spade_widgets.pruning.pruner import row_floor
 from spade_widgets.pruning.solvers import zeros
-from spade_widgets.pruning.spade import row_floor
 from spade_widgets.sample import Sample
 
 from . import nets

@@ -16,7 +16,7 @@ import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.progress import finish
-from spade_widgets.pruning.spade import Pruner
+from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.runtime import session as module
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.runtime.store import Store

@@ -19,7 +19,7 @@ from widgets.page import PATIENCE, Gate, Page, Slow, flush, picture, png, settle
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.pruning.spade import Pruner
+from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import explorer as module

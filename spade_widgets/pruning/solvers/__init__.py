@@ -6,12 +6,30 @@ from collections.abc import Callable
 from typing import Any
 
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.solvers.base import Prepared, Solver, check_count, check_sparsity, relative_error, zeros
+from spade_widgets.pruning.solvers.base import (
+    Prepared,
+    Solver,
+    SolverSteps,
+    check_count,
+    check_sparsity,
+    relative_error,
+    zeros,
+)
 from spade_widgets.pruning.solvers.fast import Fast
 
 SOLVERS: dict[str, Callable[..., Solver]] = {"fast": Fast}
 
-__all__ = ["SOLVERS", "Prepared", "Solver", "check_count", "check_sparsity", "relative_error", "solver", "zeros"]
+__all__ = [
+    "SOLVERS",
+    "Prepared",
+    "Solver",
+    "SolverSteps",
+    "check_count",
+    "check_sparsity",
+    "relative_error",
+    "solver",
+    "zeros",
+]
 
 
 def solver(name: str, **options: Any) -> Solver:

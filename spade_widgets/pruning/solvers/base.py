@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError
 
+#: A sweep in steps: yields the share that is done, returns the pruned weights.
+SolverSteps: TypeAlias = Generator[float, None, list[Tensor]]
 
-class Prepared(Protocol):
+
+class Prepared(ABC):
     """A solver that has done all that depends on H alone; one serves every W, sparsity and number of rows."""
 
-    def solve(self, W: Tensor, sparsity: float) -> Tensor:
-        """`sweep` for one sparsity."""
+    @abstractmethod
+    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> SolverSteps:
+        """`sweep` in steps: yields the share of the work that is done, in [0, 1), at least a few times a second.
+
+        Dropping the generator cancels the work.
+        """
 
     def sweep(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> list[Tensor]:
         """The pruned weights, one a sparsity.
@@ -33,6 +41,17 @@ class Prepared(Protocol):
         Raises:
             InputError: if W does not fit H or a sparsity is outside [0, 1).
         """
+        steps = self.steps(W, sparsities, row_floor=row_floor)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                solved: list[Tensor] = stop.value
+                return solved
+
+    def solve(self, W: Tensor, sparsity: float, *, row_floor: int = 0) -> Tensor:
+        """`sweep` for one sparsity."""
+        return self.sweep(W, [sparsity], row_floor=row_floor)[0]
 
 
 class Solver(Protocol):

@@ -8,14 +8,14 @@ with row j of R, the upper Cholesky factor of H⁻¹.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.solvers.base import check_count, zeros
+from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, zeros
 
 #: Columns whose spread errors are collected before the rest is updated with one matrix product (SparseGPT's lazy
 #: updates). It changes the order of sums, not the numbers. Few enough that the small products stay in the cache.
@@ -91,7 +91,7 @@ def _inverse_factor(H: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, eq=False)
-class FastPrepared:
+class FastPrepared(Prepared):
     """The factor R of H⁻¹ and what can be solved with it.
 
     Attributes:
@@ -106,12 +106,11 @@ class FastPrepared:
     block_size: int
     batched: bool
 
-    def solve(self, W: Tensor, sparsity: float, *, row_floor: int = 0) -> Tensor:
-        """See `Prepared.solve`; (samples, rows, c) where several samples were prepared."""
-        return self.sweep(W, [sparsity], row_floor=row_floor)[0]
+    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> SolverSteps:
+        """See `Prepared.sweep`; (samples, rows, c) where several samples were prepared.
 
-    def sweep(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> list[Tensor]:
-        """See `Prepared.sweep`. All sparsities go through the columns together, as one batch."""
+        All sparsities go through the columns together, as one batch.
+        """
         samples, groups, columns = self.dead.shape
         if W.ndim != 2 or W.shape[1] != columns or W.shape[0] % groups:
             raise InputError(
@@ -123,11 +122,11 @@ class FastPrepared:
         dense = W.to(dtype).reshape(1, groups, rows // groups, columns).transpose(-1, -2)
         batch = dense.repeat(len(sparsities) * samples, 1, 1, 1)
         drops = [zeros(W.numel(), s, keep=max(1, row_floor * rows)) for s in sparsities for _ in range(samples)]
-        self._prune(batch, torch.tensor(drops, device=W.device), row_floor)
+        yield from self._prune(batch, torch.tensor(drops, device=W.device), row_floor)
         pruned = batch.transpose(-1, -2).reshape(len(sparsities), samples, rows, columns).to(W.dtype)
         return list(pruned if self.batched else pruned[:, 0])
 
-    def _prune(self, W: Tensor, drops: Tensor, row_floor: int) -> None:
+    def _prune(self, W: Tensor, drops: Tensor, row_floor: int) -> Generator[float, None, None]:
         """Prune a batch in place. W: (b, groups, c, rows), b a multiple of samples; drops: (b,) weights to drop."""
         repeat = W.shape[0] // self.factor.shape[0]
         factor = self.factor.to(W.dtype)
@@ -146,6 +145,8 @@ class FastPrepared:
         lazy = self.block_size * max(1, LAZY // self.block_size)
         columns = W.shape[-2]
         for start in range(0, columns, lazy):
+            if start:
+                yield start / columns
             stop = min(start + lazy, columns)
             errors = torch.zeros_like(W[..., start:stop, :])
             for left_edge in range(start, stop, self.block_size):
