@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +24,10 @@ from spade_widgets.visualization import Renderer
 from spade_widgets.visualization.activations import excitement
 
 Which: TypeAlias = Literal["dense", "sparse"]
+
+#: Time that the dense picture may take while the trace is made, as a share of the trace's own. A solver yields many
+#: times a second: with a step of the picture each time, the trace would have to wait for the whole picture.
+MEANWHILE = 0.25
 
 
 @dataclass(frozen=True)
@@ -95,15 +100,22 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
     yield Excited(maps, excitement(maps))
     dense = found or session.renderer(classifier, selection.neuron)  # the first one takes a second to import Lucent
     tracing = session.trace(sample, selection.pruning)
+    traced_for = rendered_for = 0.0
     while True:
+        began = perf_counter()
         try:
             progress = next(tracing)
         except StopIteration as stop:
             trace: Trace = stop.value
             break
+        traced_for += perf_counter() - began
         yield Working(progress.stage, progress.done, progress.of)
         # The dense picture needs no trace: it goes on meanwhile.
-        yield from _advance("dense", dense, session.steps)
+        if rendered_for <= MEANWHILE * traced_for and dense.steps_done < session.steps:
+            began = perf_counter()
+            dense.step()
+            rendered_for += perf_counter() - began
+            yield Rendered("dense", dense)
     yield Traced(trace)
     yield Predicted(probabilities, session.probabilities(trace, sample))
     sparse = session.renderer(trace, selection.neuron)

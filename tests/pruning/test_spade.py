@@ -104,9 +104,12 @@ def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample
     steps = list(trace_steps(tiny, picture, plan, "fast", 70, 0))
     assert steps[:3] == [Progress("calibrating", done, 70) for done in (0, 32, 64)]
     solving = steps[3:]
-    assert {step.stage for step in solving} == {"solving"} and {step.of for step in solving} == {3}
+    assert {step.stage for step in solving} == {"solving"}
+    assert {step.of for step in solving} == {3}
     done = [step.done for step in solving]  # layers, in parts
-    assert {0, 1, 2} <= set(done) and done == sorted(set(done)) and done[-1] < 3
+    assert {0, 1, 2} <= set(done)
+    assert done == sorted(set(done))
+    assert done[-1] < 3
 
 
 def test_a_pruner_keeps_its_factorisations(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.runtime import explore as module
 from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working, explore
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample
@@ -38,6 +41,40 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[Renderer]:
     return taken
 
 
+@dataclass
+class Clock:
+    """A time that passes with the steps of the trace and of the dense picture alone."""
+
+    trace_step: float = 1
+    dense_step: float = module.MEANWHILE
+    now: float = 0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    trace, step = Session.trace, Renderer.step
+
+    def timed_trace(*args: Any) -> Any:
+        steps = trace(*args)
+        while True:
+            clock.now += clock.trace_step
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                return stop.value
+            yield progress
+
+    def timed_step(self: Renderer) -> float:
+        clock.now += clock.dense_step
+        return step(self)
+
+    monkeypatch.setattr(Session, "trace", timed_trace)
+    monkeypatch.setattr(Renderer, "step", timed_step)
+    monkeypatch.setattr(module, "perf_counter", lambda: clock.now)
+    return clock
+
+
 def select(session: Session, sparsity: float = 0.5, neuron: str = "3:2", layer: str = "3") -> Selection:
     pruning = Pruning(sparsity, "all")
     return Selection(session.samples[0], pruning, session.classifier.neuron(neuron), layer)
@@ -61,16 +98,30 @@ def told(events: Iterator[Event]) -> list[str]:
     return said
 
 
+@pytest.mark.usefixtures("clock")
 def test_the_order_and_that_the_dense_picture_goes_on_while_the_trace_is_made(session: Session) -> None:
-    assert told(explore(session, select(session))) == [
-        "predicted", "excited",
-        "calibrating", "dense 1", "solving", "dense 2", "solving", "dense 3",
-        "traced", "both predicted",
-        "sparse 1", "sparse 2", "sparse 3", "sparse 4", "dense 4",
-        "sparse 5", "dense 5", "sparse 6", "dense 6",
-    ]  # fmt: skip
+    session.steps = 40  # more than the trace has
+    said = told(explore(session, select(session)))
+    assert said[:2] == ["predicted", "excited"]
+    traced = said.index("traced")
+    meanwhile = (traced - 2) // 2
+    assert said[2:traced:2] == ["calibrating", *["solving"] * (meanwhile - 1)]
+    assert said[3:traced:2] == [f"dense {i + 1}" for i in range(meanwhile)]
+    assert said[traced : traced + 2] == ["traced", "both predicted"]
+    # The one that is behind goes on, until both have come to the same step.
+    behind = [f"sparse {i + 1}" for i in range(meanwhile)]
+    together = [f"{which} {i + 1}" for i in range(meanwhile, 40) for which in ("sparse", "dense")]
+    assert said[traced + 2 :] == behind + together
 
 
+def test_a_dear_dense_picture_does_not_keep_the_trace_waiting(session: Session, clock: Clock) -> None:
+    clock.dense_step = 1000
+    said = told(explore(session, select(session)))
+    assert said[2:5] == ["calibrating", "dense 1", "solving"]
+    assert said.index("dense 2") > said.index("both predicted")
+
+
+@pytest.mark.usefixtures("clock")
 def test_a_long_calibration_leaves_the_dense_picture_at_its_end(session: Session) -> None:
     session.augmentations = 32 * (STEPS + 4)
     said = told(explore(session, select(session)))
@@ -129,14 +180,19 @@ def test_lockstep(session: Session) -> None:
     assert meeting
 
 
+@pytest.mark.usefixtures("clock")
 def test_progress_says_how_much_is_done_of_how_much(session: Session) -> None:
     working = [e for e in explore(session, select(session)) if isinstance(e, Working)]
-    # Three dense steps were done while the trace was made, before there was a picture to compare with.
-    assert working == [
-        Working("calibrating", 0, 4),
-        Working("solving", 0, 2),
-        Working("solving", 1, 2),
-        *(Working("rendering", done, 2 * STEPS) for done in range(3, 2 * STEPS)),
+    making = [e for e in working if e.text != "rendering"]
+    assert making[:2] == [Working("calibrating", 0, 4), Working("solving", 0, 2)]
+    solving = [e.done for e in making[1:]]
+    assert {e.of for e in making[1:]} == {2}
+    assert 1 in solving
+    assert solving == sorted(solving)
+    assert solving[-1] < 2
+    # Dense steps were done while the trace was made, before there was a picture to compare with.
+    assert working[len(making) :] == [
+        Working("rendering", done, 2 * STEPS) for done in range(min(STEPS, len(making)), 2 * STEPS)
     ]
 
 

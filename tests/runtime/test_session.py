@@ -17,6 +17,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import Pruner
+from spade_widgets.pruning.solvers.fast import Fast
 from spade_widgets.runtime import session as module
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.runtime.store import Store
@@ -203,24 +204,21 @@ def test_two_jobs_that_calibrate_in_turns_do_not_disturb_each_other(session: Ses
 
 
 def test_factors_survive_a_change_of_mind(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepared: list[str] = []
-    solve = Pruner._solve
+    prepared: list[int] = []
+    prepare = Fast.prepare
 
-    def counted(self: Pruner, name: str, *args: Any) -> Any:
-        before = len(self._prepared)
-        out = solve(self, name, *args)
-        prepared.extend([name] * (len(self._prepared) - before))
-        return out
+    def counted(self: Fast, H: Tensor) -> Any:
+        prepared.append(H.shape[-1])
+        return prepare(self, H)
 
-    monkeypatch.setattr(Pruner, "_solve", counted)
+    monkeypatch.setattr(Fast, "prepare", counted)
     sample = session.samples[0]
     first = session.trace(sample, Pruning(0.5))
-    while next(first).stage != "solving":
-        pass
-    next(first)  # the first layer is solved
+    while (progress := next(first)).stage != "solving" or progress.done == 0:
+        pass  # the second step of the solving is in the middle of the first layer
     first.close()
     finish(session.trace(sample, Pruning(0.8)))
-    assert prepared == ["0", "3", "7"]
+    assert prepared == [27, 36, 16]
 
 
 def test_solved_sparsities_are_listed_by_sample_and_settings(session: Session) -> None:
