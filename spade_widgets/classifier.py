@@ -54,6 +54,7 @@ class ImageClassifier:
                 f"A {type(model).__name__} is not a classifier: give a torch.nn.Module or a torchvision name."
             )
         self._model = model
+        self._digest: tuple[object, str] | None = None
         self.name = name or type(model).__name__
         self._preprocess = preprocess or _imagenet_preprocess()
         _check_finite(model)
@@ -116,14 +117,28 @@ class ImageClassifier:
         """How many parameters the model has."""
         return sum(p.numel() for p in self._model.parameters())
 
-    @cached_property
+    @property
     def digest(self) -> str:
-        """16 hexadecimal digits that name the content: equal for equal weights, buffers and normalisation."""
-        hashed = hashlib.sha256(repr((self.mean, self.std, self.input_size, str(self.dtype))).encode())
-        for key, tensor in self._model.state_dict().items():
-            hashed.update(key.encode())
-            hashed.update(tensor_bytes(tensor))
-        return hashed.hexdigest()[:16]
+        """16 hexadecimal digits that name the content: equal for equal weights, buffers and normalisation.
+
+        Not computed again until a tensor was written into or replaced, as by training or `load_state_dict`.
+        """
+        state = tuple((id(t), t.data_ptr(), version(t), t.dtype) for t in self._tensors())
+        known = self._digest
+        if known is None or known[0] != state:
+            hashed = hashlib.sha256(repr((self.mean, self.std, self.input_size, str(self.dtype))).encode())
+            for key, digest in self.digests().items():
+                hashed.update(f"{key} {digest}\n".encode())
+            self._digest = known = state, hashed.hexdigest()[:16]
+        return known[1]
+
+    def digests(self) -> dict[str, str]:
+        """Key of the state dict → 16 hexadecimal digits that name the tensor's content; computed at every call."""
+        state = self._model.state_dict()
+        return {key: tensor_digest(tensor) for key, tensor in state.items() if isinstance(tensor, Tensor)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_digest": None}  # it is known by addresses, which are others in the copy
 
     def module(self) -> nn.Module:
         """A fresh copy of the model: eval mode, frozen parameters, its own hooks, every tensor's storage shared.
@@ -229,9 +244,21 @@ class ImageClassifier:
         return out
 
 
-def tensor_bytes(tensor: Tensor) -> bytes:
-    """The values as they lie in memory, whatever the type: NumPy has no bfloat16."""
-    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+def tensor_bytes(tensor: Tensor) -> memoryview:
+    """The values as they lie in memory, whatever the type: NumPy has no bfloat16. Copied only where they have to be."""
+    return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data
+
+
+def tensor_digest(tensor: Tensor) -> str:
+    """16 hexadecimal digits that name a tensor's shape, type and values."""
+    hashed = hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+    hashed.update(tensor_bytes(tensor))
+    return hashed.hexdigest()[:16]
+
+
+def version(tensor: Tensor) -> int:
+    """How often a tensor was written into; those made in inference mode do not count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def shared_copy(model: nn.Module) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -139,12 +140,38 @@ def test_layers(tiny: ImageClassifier) -> None:
 
 
 def test_the_digest_names_the_content(tiny_model: nn.Module) -> None:
-    one = ImageClassifier(tiny_model)
-    assert ImageClassifier(tiny_model).digest == one.digest
-    other = ImageClassifier(tiny_model, preprocess=oblong)
+    one = ImageClassifier(tiny_model).digest
+    assert ImageClassifier(tiny_model).digest == one
+    other = ImageClassifier(tiny_model, preprocess=oblong).digest
     with torch.no_grad():
         tiny_model[1].running_mean[3] += 1  # type: ignore[index, operator, union-attr]
-    assert len({one.digest, other.digest, ImageClassifier(tiny_model).digest}) == 3
+    assert len({one, other, ImageClassifier(tiny_model).digest}) == 3
+
+
+def test_the_digest_notices_training(tiny: ImageClassifier, tiny_model: nn.Module) -> None:
+    fresh, state = tiny.digest, {key: value.clone() for key, value in tiny_model.state_dict().items()}
+    keys = tiny.digests()
+    tiny_model.train()
+    tiny_model(torch.randn(4, 3, 32, 32)).logsumexp(1).sum().backward()
+    trained = tiny.digest
+    assert trained != fresh  # the running statistics
+    assert {key for key, digest in tiny.digests().items() if digest != keys[key]} == {
+        "1.running_mean", "1.running_var", "1.num_batches_tracked"
+    }  # fmt: skip
+    torch.optim.SGD(tiny_model.parameters(), lr=0.1).step()
+    assert tiny.digest not in (fresh, trained)
+    tiny_model[7].weight = nn.Parameter(torch.zeros(5, 16))  # type: ignore[index, operator, union-attr]
+    replaced = tiny.digest
+    tiny_model.load_state_dict(state)
+    assert tiny.digest == fresh
+    assert len({fresh, trained, replaced}) == 3
+
+
+def test_the_digest_is_computed_once(tiny: ImageClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = tiny.digest
+    monkeypatch.setattr(tiny, "digests", lambda: pytest.fail("computed again"))
+    assert tiny.digest == expected
+    assert deepcopy(tiny)._digest is None
 
 
 # Copies
