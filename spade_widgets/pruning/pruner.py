@@ -13,8 +13,9 @@ from spade_widgets.prediction import softmax
 from spade_widgets.pruning.calibration import Calibration
 from spade_widgets.pruning.plan import SparsityPlan, head
 from spade_widgets.pruning.progress import Progress, Steps
-from spade_widgets.pruning.solvers import Prepared, SolverSteps, relative_error, solver
-from spade_widgets.pruning.trace import Agreement, LayerStats, Trace, sparse_module
+from spade_widgets.pruning.solvers import Prepared, SolverSteps, solver
+from spade_widgets.pruning.trace import Agreement, Trace, sparse_module
+from spade_widgets.pruning.trace_stats import LayerStats, groups_of, layer_stats, row_energies
 from spade_widgets.sample import Sample
 from spade_widgets.weights import weight
 
@@ -46,18 +47,20 @@ class Pruner:
         calibrated = [n for n in names if n in calibration.sums]
         weights: list[dict[str, Tensor]] = [{} for _ in plans]
         rows: list[list[LayerStats]] = [[] for _ in plans]
+        energies: list[dict[str, Tensor]] = [{} for _ in plans]
         for done, name in enumerate(calibrated):
             yield Progress("solving", done, len(calibrated))
             sparsities = [plan.sparsities[name] for plan in plans]
             dense_weight = weight(self._module, name)
             H = calibration.gram(name)
-            W = dense_weight.flatten(1)
+            groups, whole = groups_of(self._module, name), row_energies(dense_weight.flatten(1), H)
             steps = self._solve(name, dense_weight, H, sparsities, calibration.augmentations)
             solved = yield from _within(done, len(calibrated), steps)
             for i, pruned in enumerate(solved):
-                kept = int((pruned != 0).sum())
-                error = relative_error(W, pruned, H)
-                rows[i].append(LayerStats(name, W.numel(), kept, 1 - kept / W.numel(), error))
+                stats, energies[i][name] = layer_stats(
+                    name, dense_weight, pruned, H, groups=groups, solver=self.method, dense=whole
+                )
+                rows[i].append(stats)
                 # In the dense weight's own memory layout: the same kernels then run on it, to the last bit. And never
                 # as an inference tensor, which no gradient could pass, whatever mode the caller is in.
                 with torch.inference_mode(False):
@@ -77,6 +80,7 @@ class Pruner:
                 left_dense=left,
                 _weights=weights[i],
                 _stats=tuple(rows[i]),
+                _energies=energies[i],
             )
             for i, plan in enumerate(plans)
         ]

@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import html
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier, tensor_bytes
+from spade_widgets.errors import InputError
+from spade_widgets.pruning import trace_stats
 from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.trace_stats import ChannelTable, InputTable, LayerStats, StatsTable
 from spade_widgets.sample import Sample
 from spade_widgets.weights import replace_weights
-
-
-@dataclass(frozen=True)
-class LayerStats:
-    """What pruning did to one layer: a row of `Trace.stats()`.
-
-    Attributes:
-        name: the layer.
-        total: its weights.
-        kept: those that are not dropped.
-        sparsity: the share that was dropped.
-        error: ‖WX − W'X‖² / ‖WX‖² over the augmentations; 0 is perfect, 1 is as bad as no layer.
-    """
-
-    name: str
-    total: int
-    kept: int
-    sparsity: float
-    error: float
-
-
-class StatsTable(tuple[LayerStats, ...]):
-    """The rows of `Trace.stats()`; a table in a notebook. `pandas.DataFrame(table)` makes a frame of it."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        names = [field.name for field in fields(LayerStats)]
-        head = "".join(f"<th>{name}</th>" for name in names)
-        body = "".join(
-            f"<tr><td>{html.escape(row.name)}</td><td>{row.total:,}</td><td>{row.kept:,}</td>"
-            f"<td>{row.sparsity:.3f}</td><td>{row.error:.4f}</td></tr>"
-            for row in self
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 @dataclass(frozen=True)
@@ -95,6 +62,7 @@ class Trace:
     left_dense: tuple[str, ...]
     _weights: Mapping[str, Tensor] = field(repr=False)
     _stats: tuple[LayerStats, ...] = field(repr=False)
+    _energies: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def classifier(self) -> ImageClassifier:
@@ -108,6 +76,28 @@ class Trace:
     def stats(self) -> StatsTable:
         """A row a pruned layer, in the order in which the network runs them."""
         return StatsTable(self._stats)
+
+    def channels(self, layer: str) -> ChannelTable:
+        """A row an output channel of a pruned layer: weights kept, whether it is dead, its energy and its error.
+
+        Raises:
+            InputError: if the layer is not a pruned one.
+        """
+        return trace_stats.channels(self._weight(layer), self._energies.get(layer))
+
+    def inputs(self, layer: str) -> InputTable:
+        """A row an input channel of a pruned layer: the weights that read it, those kept, whether none is.
+
+        Raises:
+            InputError: if the layer is not a pruned one.
+        """
+        return trace_stats.inputs(self._weight(layer), trace_stats.groups_of(self.dense.module(), layer))
+
+    def _weight(self, layer: str) -> Tensor:
+        if layer not in self._weights:
+            pruned = ", ".join(f"'{name}'" for name in list(self._weights)[-3:])
+            raise InputError(f"The layer '{layer}' is not pruned in this trace; the last ones that are: {pruned}.")
+        return self._weights[layer]
 
     @property
     def kept(self) -> int:
