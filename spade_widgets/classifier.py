@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
+from spade_widgets.products import Survey
 from spade_widgets.sample import Sample
 
 #: PIL RGB image → float tensor (3, h, w), resized, cropped and normalised as the model wants it.
@@ -174,8 +175,11 @@ class ImageClassifier:
         return seen
 
     @cached_property
-    def _recorded(self) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
-        return record_layers(self.module(), self._blank())
+    def _recorded(self) -> tuple[tuple[Layer, ...], tuple[str, ...], Mapping[str, str]]:
+        module = self.module()
+        with Survey(module) as survey:
+            layers = record_layers(module, self._blank())
+        return layers, survey.prunable(), survey.left_dense()
 
     @property
     def _layers(self) -> tuple[Layer, ...]:
@@ -186,8 +190,16 @@ class ImageClassifier:
         return self._layers
 
     def prunable(self) -> tuple[str, ...]:
-        """The names of all `Conv2d` and `Linear` layers that the forward pass calls, in its order."""
+        """The names of all layers that can be pruned, in the order in which the forward pass first uses them.
+
+        These are the weights that it uses in convolutions (of one to three dimensions), in linear layers and in
+        attention's projections, through layers or not, and in nothing else. See `weights` for how they are named.
+        """
         return self._recorded[1]
+
+    def left_dense(self) -> dict[str, str]:
+        """Name → why it cannot be pruned, for every other parameter of two or more dimensions."""
+        return dict(self._recorded[2])
 
     def layer(self, name: str) -> Layer:
         """The layer of that name.

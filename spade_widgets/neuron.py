@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,10 @@ _WRITTEN = re.compile(r"(?P<layer>.+):(?P<channel>\d+)(?:@(?P<row>\d+),(?P<col>\
 _HOW = "write 'layer:channel', 'layer:channel@row,column' or 'logit:class'"
 
 
+Kind: TypeAlias = Literal["conv", "linear", "block"]
+Arrangement: TypeAlias = Literal["channels first", "channels last", "tokens"]
+
+
 @dataclass(frozen=True)
 class Layer:
     """A layer whose neurons can be visualised.
@@ -32,13 +37,30 @@ class Layer:
         name: as in `named_modules()`.
         kind: `"conv"`, `"linear"`, or `"block"` for a module made of several.
         channels: how many neurons it has.
-        size: rows and columns of its output on an input of the classifier's size; (1, 1) for a linear layer.
+        size: rows and columns of its output on an input of the classifier's size; (1, 1) for a layer of single units.
+        arrangement: how its output holds them: `"channels first"` (n, channels, rows, cols) or (n, channels),
+            `"channels last"` (n, rows, cols, channels), or `"tokens"` (n, rows · cols, channels), where a class token
+            may come before the others.
     """
 
     name: str
-    kind: Literal["conv", "linear", "block"]
+    kind: Kind
     channels: int
     size: tuple[int, int]
+    arrangement: Arrangement = "channels first"
+
+    def maps(self, output: Tensor) -> Tensor:
+        """The layer's output with its channels first: (n, channels, rows, cols), or (n, channels) of single units.
+
+        A class token is no place in the picture and is left out.
+        """
+        if self.arrangement == "channels last":
+            return output.permute(0, 3, 1, 2)
+        if self.arrangement == "tokens":
+            rows, cols = grid(output.shape[1], self.size[0] / self.size[1]) or (1, output.shape[1])
+            places = output[:, output.shape[1] - rows * cols :]
+            return places.transpose(1, 2).reshape(output.shape[0], output.shape[2], rows, cols)
+        return output
 
 
 @dataclass(frozen=True)
@@ -103,27 +125,22 @@ def find_class(spec: str | int, class_names: Sequence[str]) -> int:
     return index
 
 
-def record_layers(module: nn.Module, example: Tensor) -> tuple[tuple[Layer, ...], tuple[str, ...]]:
-    """What a module (a copy that may be hooked) runs on `example` (1, 3, h, w), in its order.
+def record_layers(module: nn.Module, example: Tensor) -> tuple[Layer, ...]:
+    """The layers of a module (a copy that may be hooked) whose neurons can be visualised, as `example` runs them.
 
-    Returns:
-        The layers whose neurons can be visualised, channels first; and the names of all `Conv2d` and `Linear` layers
-        with a weight of their own (a parametrised one is computed), with those that work on tokens (1, tokens, c) or
-        channels last.
+    Args:
+        module: the copy.
+        example: (1, 3, h, w).
     """
     seen: dict[str, Layer] = {}
-    called: dict[str, None] = {}
 
-    def recorder(name: str, kind: Literal["conv", "linear", "block"]) -> Callable[..., None]:
+    def recorder(name: str, kind: Kind) -> Callable[..., None]:
         def record(part: nn.Module, _inputs: Any, output: Any) -> None:
-            if kind != "block" and "weight" in part._parameters:
-                called.setdefault(name)
-            if not isinstance(output, Tensor) or output.ndim not in (2, 4):
-                return
-            if output.ndim == 4 and (kind == "linear" or not _is_map(output, example)):
-                return  # channels last
-            size = (output.shape[2], output.shape[3]) if output.ndim == 4 else (1, 1)
-            seen.setdefault(name, Layer(name, kind, output.shape[1], size))
+            if name not in seen and isinstance(output, Tensor) and output.shape[0] == 1:
+                found = _arranged(part, output, example)
+                if found is not None:
+                    arrangement, channels, size = found
+                    seen[name] = Layer(name, kind, channels, size, arrangement)
 
         return record
 
@@ -138,13 +155,44 @@ def record_layers(module: nn.Module, example: Tensor) -> tuple[tuple[Layer, ...]
             part.register_forward_hook(recorder(name, "block"))
     with torch.no_grad():
         module(example)
-    return tuple(seen.values()), tuple(called)
+    return tuple(seen.values())
 
 
-def _is_map(output: Tensor, example: Tensor) -> bool:
-    """Whether (1, a, b, c) is a feature map with its channels first: b and c then have the input's proportions."""
-    (rows, cols), (h, w) = output.shape[2:], example.shape[2:]
+def _arranged(part: nn.Module, output: Tensor, example: Tensor) -> tuple[Arrangement, int, tuple[int, int]] | None:
+    """How a layer's output holds its channels, how many they are, and rows and columns; None if it holds no map."""
+    proportion = example.shape[2] / example.shape[3]
+    if output.ndim == 2:
+        return "channels first", output.shape[1], (1, 1)
+    if output.ndim == 4:
+        if not isinstance(part, nn.Linear) and _is_map(output.shape[2:], example):
+            return "channels first", output.shape[1], (output.shape[2], output.shape[3])
+        if _is_map(output.shape[1:3], example) and _has_width(part, output.shape[3]):
+            return "channels last", output.shape[3], (output.shape[1], output.shape[2])
+    if output.ndim == 3 and _has_width(part, output.shape[2]):
+        size = grid(output.shape[1], proportion)
+        if size is not None and _is_map(size, example):
+            return "tokens", output.shape[2], size
+    return None
+
+
+def _is_map(size: Sequence[int], example: Tensor) -> bool:
+    """Whether rows and columns have the input's proportions: otherwise one of them is something else."""
+    (rows, cols), (h, w) = size, example.shape[2:]
     return abs(rows * w - cols * h) <= 2 * max(h, w)
+
+
+def _has_width(part: nn.Module, channels: int) -> bool:
+    """Whether a layer is, or holds, a linear layer that gives so many channels: in last place, as its kind does."""
+    return any(isinstance(inner, nn.Linear) and inner.out_features == channels for inner in part.modules())
+
+
+def grid(tokens: int, proportion: float) -> tuple[int, int] | None:
+    """Rows and columns that so many tokens make, the first of them perhaps a class token; None if they make none."""
+    for patches in (tokens, tokens - 1):
+        rows = round(math.sqrt(patches * proportion))
+        if rows > 0 and patches % rows == 0 and patches > 1:
+            return rows, patches // rows
+    return None
 
 
 def _did_you_mean(text: str, names: Sequence[str]) -> str:

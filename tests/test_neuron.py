@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.neuron import Neuron, find_class, parse_neuron, record_layers
+from spade_widgets.neuron import Neuron, find_class, grid, parse_neuron, record_layers
 
 NAMES = ("goose", "Crane", "crane", "maillot", "maillot", "a:b@1,2", " padded ", "")
 
@@ -101,30 +103,69 @@ def test_layers_come_in_the_order_in_which_they_run() -> None:
             self.fc = nn.Linear(4, 3)
             self.spare = nn.Linear(2, 2)
             self.block = nn.Sequential(nn.Conv2d(3, 4, 3, stride=2), nn.ReLU())
-            self.tokens = nn.Linear(4, 4)
+            self.side = nn.Linear(4, 4)
 
         def forward(self, x: Tensor) -> Tensor:
             maps = self.block(x)
-            return self.fc(self.tokens(maps.flatten(2).transpose(1, 2)).mean(1))
+            return self.fc(self.side(maps.mean((2, 3))))
 
-    layers, prunable = record_layers(Backwards(), torch.zeros(1, 3, 11, 21))
+    layers = record_layers(Backwards(), torch.zeros(1, 3, 11, 21))
     assert [(layer.name, layer.kind, layer.channels, layer.size) for layer in layers] == [
         ("block.0", "conv", 4, (5, 10)),
         ("block", "block", 4, (5, 10)),
+        ("side", "linear", 4, (1, 1)),
         ("fc", "linear", 3, (1, 1)),
     ]
-    assert prunable == ("block.0", "tokens", "fc")
 
 
-def test_maps_with_their_channels_last_are_not_mistaken_for_maps() -> None:
-    class Last(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embed, self.mix, self.fc = nn.Conv2d(3, 6, 2, stride=2), nn.Linear(6, 6), nn.Linear(6, 2)
+class Last(nn.Module):
+    """Maps with their channels last; then tokens, a class token before them."""
 
-        def forward(self, x: Tensor) -> Tensor:
-            return self.fc(self.mix(self.embed(x).permute(0, 2, 3, 1)).mean((1, 2)))
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.mix, self.fc = nn.Conv2d(3, 6, 4, stride=4), nn.Linear(6, 5), nn.Linear(5, 2)
+        self.flat, self.windows = nn.Linear(5, 5), nn.Linear(5, 5)
 
-    layers, prunable = record_layers(Last(), torch.zeros(1, 3, 32, 32))
-    assert [layer.name for layer in layers] == ["embed", "fc"]
-    assert prunable == ("embed", "mix", "fc")
+    def forward(self, x: Tensor) -> Tensor:
+        mixed = self.mix(self.embed(x).permute(0, 2, 3, 1))
+        tokens = torch.cat([mixed.mean((1, 2))[:, None], mixed.flatten(1, 2)], 1)
+        windows = self.windows(mixed.unflatten(2, (2, -1)).transpose(1, 2).flatten(0, 1))  # no longer one picture
+        return self.fc(self.flat(tokens).mean(1) + windows.mean((1, 2))[:1])
+
+
+def test_channels_last_and_tokens_make_maps() -> None:
+    torch.manual_seed(0)
+    module, x = Last(), torch.randn(1, 3, 24, 48)
+    layers = {layer.name: layer for layer in record_layers(copy.deepcopy(module), torch.zeros(1, 3, 24, 48))}
+    assert {name: (layer.channels, layer.size, layer.arrangement) for name, layer in layers.items()} == {
+        "embed": (6, (6, 12), "channels first"),
+        "mix": (5, (6, 12), "channels last"),
+        "flat": (5, (6, 12), "tokens"),
+        "fc": (2, (1, 1), "channels first"),
+    }
+    mixed = module.mix(module.embed(x).permute(0, 2, 3, 1))
+    maps = layers["mix"].maps(mixed)
+    assert maps.shape == (1, 5, 6, 12)
+    assert maps[0, 3, 2, 7] == mixed[0, 2, 7, 3]
+    tokens = torch.cat([torch.full((1, 1, 5), 9.0), mixed.flatten(1, 2)], 1)
+    assert torch.equal(layers["flat"].maps(tokens), maps)
+    assert torch.equal(layers["flat"].maps(tokens[:, 1:]), maps)
+    units = torch.randn(3, 2)
+    assert torch.equal(layers["fc"].maps(units), units)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "proportion", "size"),
+    [
+        (196, 1.0, (14, 14)),
+        (197, 1.0, (14, 14)),
+        (72, 0.5, (6, 12)),
+        (73, 0.5, (6, 12)),
+        (4, 1.0, (2, 2)),
+        (1, 1.0, None),
+        (2, 1.0, (1, 2)),
+        (7, 1.0, (2, 3)),
+    ],
+)
+def test_grids_of_tokens(tokens: int, proportion: float, size: tuple[int, int] | None) -> None:
+    assert grid(tokens, proportion) == size

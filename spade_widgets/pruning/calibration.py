@@ -6,10 +6,9 @@ columns. H is the Hessian of the layer-wise problem ‖WX − W'X‖². Sums are
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +16,11 @@ from torch.nn import functional as F
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.products import Watch
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.progress import Progress, Steps
 from spade_widgets.sample import Sample
-
-Prunable: TypeAlias = nn.Conv2d | nn.Linear
+from spade_widgets.weights import Product
 
 #: Bytes that unfolded patches may take at once; larger batches are worked through in pieces.
 UNFOLD_BYTES = 64 * 2**20
@@ -65,36 +64,43 @@ class Calibration:
         return sum(t.numel() * t.element_size() for t in self.sums.values())
 
 
-def gram(layer: Prunable, inputs: Tensor) -> Tensor:
+def gram(layer: nn.Module, inputs: Tensor) -> Tensor:
     """`H = 2/n · X Xᵀ` of one layer's inputs.
 
     Args:
-        layer: a `Conv2d` (any stride, padding, dilation, groups) or `Linear`.
-        inputs: what the layer is given: (n, c_in, h, w), or (…, c_in) for a linear layer.
+        layer: a convolution in one to three dimensions (any stride, padding, dilation, groups) or a `Linear`.
+        inputs: what the layer is given: (n, c_in, *size), or (…, c_in) for a linear layer.
 
     Returns:
         (c, c), or (groups, c, c) for a grouped convolution; c = columns of one output row of the layer, in
-        `weight.flatten(1)` order (c_in, kh, kw). float32, or float64 for float64 inputs.
+        `weight.flatten(1)` order (c_in, *kernel). float32, or float64 for float64 inputs.
 
     Raises:
-        InputError: if the inputs are empty.
+        InputError: if the inputs are empty, or the layer is of another kind.
     """
-    total, columns = gram_sum(layer, inputs)
+    seen: list[Product] = []
+    with torch.no_grad(), Watch(layer, lambda _name, product: seen.append(product)):
+        layer(inputs)
+    if len(seen) != 1:
+        raise InputError(
+            f"A {type(layer).__name__} is no single convolution or linear layer, so it has no Gram matrix."
+        )
+    total, columns = gram_sum(seen[0])
     hessian = total * (2 / columns)
-    return hessian if _groups(layer) > 1 else hessian[0]
+    return hessian if seen[0].groups > 1 else hessian[0]
 
 
-def gram_sum(layer: Prunable, inputs: Tensor) -> tuple[Tensor, int]:
+def gram_sum(product: Product) -> tuple[Tensor, int]:
     """Σ X Xᵀ (groups, c, c) and how many columns X has. See `gram`."""
+    inputs = product.input.detach()
     if inputs.numel() == 0:
         raise InputError("The layer's inputs are empty, so there is nothing to calibrate on.")
-    inputs = inputs.detach()
     if inputs.dtype not in (torch.float32, torch.float64):
         inputs = inputs.float()
-    side = layer.weight[0].numel()
-    total = torch.zeros(_groups(layer), side, side, dtype=inputs.dtype, device=inputs.device)
+    side = product.weight[0].numel()
+    total = torch.zeros(product.groups, side, side, dtype=inputs.dtype, device=inputs.device)
     columns = 0
-    for patches in _columns(layer, inputs):
+    for patches in _columns(product, inputs):
         total.baddbmm_(patches, patches.transpose(1, 2))
         columns += patches.shape[2]
     return total, columns
@@ -120,12 +126,18 @@ def calibrate(
     sums: dict[str, Tensor] = {}
     columns: dict[str, int] = {}
     seen = 0
-    with _collecting(module, layers, sums, columns):
-        for images in augment(classifier, sample, augmentations, seed=seed, batch=batch):
-            yield Progress("calibrating", seen, augmentations)
-            with torch.inference_mode():  # not around the yield: whoever takes the steps would be left in it
-                module(images)
-            seen += images.shape[0]
+
+    def add(name: str, product: Product) -> None:
+        total, count = gram_sum(product)
+        sums[name] = sums[name].add_(total) if name in sums else total
+        columns[name] = columns.get(name, 0) + count
+
+    watch = Watch(module, add, set(layers))
+    for images in augment(classifier, sample, augmentations, seed=seed, batch=batch):
+        yield Progress("calibrating", seen, augmentations)
+        with torch.inference_mode(), watch:  # not around the yield: whoever takes the steps would be left in them
+            module(images)
+        seen += images.shape[0]
     for name, total in sums.items():
         if not bool(torch.isfinite(total).all()):
             raise ModelError(
@@ -135,68 +147,25 @@ def calibrate(
     return Calibration({name: total.clone() for name, total in sums.items()}, columns, seen)
 
 
-@contextmanager
-def _collecting(
-    module: nn.Module, layers: Iterable[str], sums: dict[str, Tensor], columns: dict[str, int]
-) -> Generator[None, None, None]:
-    def collect(name: str) -> object:
-        def hook(layer: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor]) -> None:
-            assert isinstance(layer, nn.Conv2d | nn.Linear)
-            total, count = gram_sum(layer, args[0] if args else named["input"])
-            sums[name] = sums[name].add_(total) if name in sums else total
-            columns[name] = columns.get(name, 0) + count
-
-        return hook
-
-    handles = [
-        module.get_submodule(name).register_forward_pre_hook(collect(name), with_kwargs=True)  # type: ignore[arg-type]
-        for name in layers
-    ]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _columns(layer: Prunable, inputs: Tensor) -> Iterator[Tensor]:
+def _columns(product: Product, inputs: Tensor) -> Iterator[Tensor]:
     """X in pieces, each (groups, c, columns)."""
-    if isinstance(layer, nn.Linear):
-        yield inputs.reshape(-1, layer.in_features).T.unsqueeze(0)
+    if not product.stride:
+        yield inputs.reshape(-1, inputs.shape[-1]).T.unsqueeze(0)
         return
-    if inputs.ndim == 3:
-        inputs = inputs.unsqueeze(0)
-    inputs = _padded(layer, inputs)
-    kernel, stride = _pair(layer.kernel_size), _pair(layer.stride)
-    width = inputs.shape[1] * kernel[0] * kernel[1]
-    positions = max(1, inputs.shape[2] * inputs.shape[3] // (stride[0] * stride[1]))
+    inputs = F.pad(inputs, [side for pad in reversed(product.padding) for side in (pad, pad)])
+    kernel = product.weight.shape[2:]
+    width = inputs.shape[1] * kernel.numel()
+    positions = max(1, inputs[0, 0].numel() // math.prod(product.stride))
     piece = max(1, UNFOLD_BYTES // (width * positions * inputs.element_size()))
     for part in torch.split(inputs, piece):
-        if kernel == (1, 1):  # no patches to copy
-            patches = part[:, :, :: stride[0], :: stride[1]].flatten(2)
-        else:
-            patches = F.unfold(part, kernel, dilation=_pair(layer.dilation), stride=stride)
-        # (n, groups · c, positions) → (groups, c, n · positions)
-        patches = patches.reshape(len(part), layer.groups, -1, patches.shape[-1])
-        yield patches.permute(1, 2, 0, 3).flatten(2)
-
-
-def _padded(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
-    """Padding as the layer does it: zeros, reflect, replicate or circular; numbers, 'same' or 'valid'."""
-    left_right_top_bottom = layer._reversed_padding_repeated_twice
-    if layer.padding_mode == "zeros" and not isinstance(layer.padding, str):
-        # What the layer itself pads by then: the list above is not kept up when someone sets its padding.
-        rows, cols = _pair(layer.padding)
-        left_right_top_bottom = [cols, cols, rows, rows]
-    if not any(left_right_top_bottom):
-        return inputs
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    return F.pad(inputs, left_right_top_bottom, mode=mode)
-
-
-def _pair(value: tuple[int, ...]) -> tuple[int, int]:
-    return (value[0], value[1])
-
-
-def _groups(layer: Prunable) -> int:
-    return layer.groups if isinstance(layer, nn.Conv2d) else 1
+        patches = part
+        for axis, (k, s, d) in enumerate(zip(kernel, product.stride, product.dilation, strict=True), start=2):
+            starts = patches.shape[axis] - d * (k - 1)
+            # Each kernel offset's own positions, in a new last dimension.
+            patches = torch.stack([patches.narrow(axis, d * i, starts) for i in range(k)], -1)
+            patches = patches.index_select(axis, torch.arange(0, starts, s, device=part.device))
+        # (n, channels, *positions, *kernel) → (groups, c, n · positions)
+        n, dims = len(part), len(kernel)
+        grouped = patches.reshape(n, product.groups, -1, *patches.shape[2:])
+        order = (1, 2, *range(3 + dims, 3 + 2 * dims), 0, *range(3, 3 + dims))
+        yield grouped.permute(order).reshape(product.groups, product.weight[0].numel(), -1)

@@ -23,10 +23,10 @@ def activation_maps(network: Network, sample: Source, layer: str) -> npt.NDArray
         InputError: if there is no such layer, or the sample is no image.
     """
     classifier = network.dense
-    name = classifier.layer(layer).name
+    found = classifier.layer(layer)
     with torch.no_grad():
-        output = capture(network.module(), classifier.prepare(Sample.read(sample)), [name])[name]
-    maps: npt.NDArray[Any] = output[0].float().cpu().numpy()
+        output = capture(network.module(), classifier.prepare(Sample.read(sample)), [found.name])[found.name]
+    maps: npt.NDArray[Any] = found.maps(output)[0].float().cpu().numpy()
     return maps.reshape(maps.shape[0], *(maps.shape[1:] or (1, 1)))
 
 

@@ -134,9 +134,13 @@ def target_of(classifier: ImageClassifier, module: nn.Module, wanted: str | Neur
     """
     if isinstance(wanted, str | Neuron):
         neuron = classifier.neuron(wanted)
-        if neuron.layer is not None and classifier.layer(neuron.layer).size == (1, 1):
+        if neuron.layer is None:
+            return Target(module, of_neuron(neuron), [OUTPUT])
+        layer = classifier.layer(neuron.layer)
+        if layer.size == (1, 1):
             neuron = Neuron(neuron.layer, neuron.channel)  # its only position is the whole channel
-        return Target(module, of_neuron(neuron), [neuron.layer or OUTPUT])
+        objective = of_neuron(neuron)
+        return Target(module, lambda seen: objective(lambda name: layer.maps(seen(name))), [layer.name])
     if not callable(wanted):
         raise InputError(f"A {type(wanted).__name__} is not a neuron: give 'layer:channel' or a Lucent objective.")
     return Target(module, wanted)
