@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
+from typing import Any, get_type_hints
 
+import torch
 from torch import Tensor, nn
 
-from spade_widgets.classifier import ImageClassifier, tensor_bytes
-from spade_widgets.errors import InputError
-from spade_widgets.pruning import trace_stats
+from spade_widgets import __version__
+from spade_widgets.classifier import ImageClassifier, tensor_digest, version
+from spade_widgets.errors import InputError, ModelError
+from spade_widgets.pruning import trace_diff, trace_file, trace_stats
 from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.record import RecordError, convert_fields, has_default, to_json
+from spade_widgets.pruning.trace_diff import TraceDiff
 from spade_widgets.pruning.trace_stats import ChannelTable, InputTable, LayerStats, StatsTable
-from spade_widgets.sample import Sample
+from spade_widgets.sample import Sample, Source
 from spade_widgets.weights import replace_weights
 
 
@@ -37,9 +43,32 @@ class Agreement:
         return self.dense_class == self.sparse_class
 
 
+@dataclass(frozen=True)
+class Fidelity:
+    """How often a trace says what the dense network says, on augmentations that it was not calibrated on.
+
+    Attributes:
+        asked: the share of them on which both should name the same class, in (0, 1].
+        reached: the share on which they do.
+        augmentations: how many of them were looked at.
+    """
+
+    asked: float
+    reached: float
+    augmentations: int
+
+
+def current_versions() -> dict[str, str]:
+    """What a trace is made with: library → version."""
+    return {"spade_widgets": __version__, "torch": str(torch.__version__)}
+
+
 @dataclass(frozen=True, eq=False)
 class Trace:
     """A sample's sparse subnetwork. Immutable; the dense model is shared and never altered.
+
+    It belongs to the dense weights as they were. Once they have changed, or somebody has written into the trace's own,
+    it is no trace of them any more: what would use them raises a `ModelError` then, instead of mixing the two.
 
     Attributes:
         dense: the classifier that was traced.
@@ -48,8 +77,12 @@ class Trace:
         solver: the solver's name.
         augmentations, seed: what it was calibrated on.
         agreement: how its prediction on the sample compares with the dense one.
-        left_dense: layers that stayed dense for what they are: neither `Conv2d` nor `Linear`, with a weight that is
-            computed of others, or never called on this sample.
+        sequential: whether it was pruned block by block, each for the inputs that the pruned ones before it give.
+        fidelity: the agreement that was asked for instead of a sparsity, if it was, and what came of it.
+        versions: library → version, of what it was made with.
+        dense_digest: names the dense classifier's content when it was traced.
+        left_dense: name → why, for what no plan could prune: weights that are used otherwise than in convolutions and
+            linear layers, computed from others, or not reached on this sample.
     """
 
     dense: ImageClassifier
@@ -59,10 +92,19 @@ class Trace:
     augmentations: int
     seed: int
     agreement: Agreement
-    left_dense: tuple[str, ...]
+    left_dense: Mapping[str, str]
     _weights: Mapping[str, Tensor] = field(repr=False)
     _stats: tuple[LayerStats, ...] = field(repr=False)
     _energies: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    versions: Mapping[str, str] = field(default_factory=current_versions, repr=False)
+    dense_digest: str = field(default="", repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dense_digest", self.dense_digest or self.dense.digest)
+        object.__setattr__(self, "_written", self._writes())
+
+    sequential: bool = False
+    fidelity: Fidelity | None = None
 
     @property
     def classifier(self) -> ImageClassifier:
@@ -70,7 +112,14 @@ class Trace:
         return self.dense
 
     def weights(self) -> dict[str, Tensor]:
-        """Layer name → its pruned weight, of the layer's own shape and dtype. Not to be written into."""
+        """Layer name → its pruned weight, of the layer's own shape and dtype.
+
+        Not to be written into: copy what you want to change. (A trace that was written into says so.)
+
+        Raises:
+            ModelError: if somebody has written into them.
+        """
+        self._check_own()
         return dict(self._weights)
 
     def stats(self) -> StatsTable:
@@ -110,17 +159,110 @@ class Trace:
         return sum(row.total for row in self._stats)
 
     def module(self) -> nn.Module:
-        """A fresh eval-mode module with the trace's weights, sharing every other tensor with the dense model."""
+        """A fresh eval-mode module with the trace's weights, sharing every other tensor with the dense model.
+
+        An ordinary module, frozen, of the dense model's own class: it can be copied, pickled, exported, hooked and run
+        in any thread. Writing into its parameters would write into the dense model's and the trace's: replace them.
+
+        Raises:
+            ModelError: if the dense model was changed since, or somebody has written into the trace's weights.
+        """
+        self._check_own()
+        self._check_dense()
         return sparse_module(self.dense, self._weights)
+
+    def diff(self, other: Trace) -> TraceDiff:
+        """Which connections this trace and another one of the same classifier keep, in common and alone.
+
+        Raises:
+            InputError: if they are traces of different classifiers, or have no pruned layer in common.
+        """
+        if not isinstance(other, Trace):
+            raise InputError(f"A {type(other).__name__} cannot be compared with a trace: give another trace.")
+        if self.dense_digest != other.dense_digest:
+            raise InputError(
+                f"These are traces of different classifiers, {self.dense.name} and {other.dense.name}, or of different "
+                "weights or preprocessing of one: only traces of the same network can be compared."
+            )
+        if not set(self._weights) & set(other._weights):
+            raise InputError("The two traces have no pruned layer in common, so there is nothing to compare.")
+        return trace_diff.diff(self.weights(), other.weights(), (self.sample.title, other.sample.title))
+
+    def save(self, path: str | Path, *, sample: bool = True) -> None:
+        """Write the trace to a file: safetensors, sparse inside, with how it was made. The file is there whole or not.
+
+        Args:
+            path: the file, `….safetensors`; one that is there already is replaced.
+            sample: whether to write the sample's pixels too. Without them, `load` has to be given the sample.
+
+        Raises:
+            InputError: if the file cannot be written.
+            ModelError: as `module`.
+        """
+        self._check_own()
+        self._check_dense()
+        made = {name: to_json(getattr(self, name)) for name in _recorded()}
+        trace_file.write(path, self.dense, self.sample, self._weights, self._energies, made, pixels=sample)
+
+    @classmethod
+    def load(cls, path: str | Path, classifier: ImageClassifier, *, sample: Source | None = None) -> Trace:
+        """Read a trace that `save` wrote: the same to the last bit.
+
+        Args:
+            path: the file.
+            classifier: the classifier that was traced: the same weights, type and preprocessing. It may be on another
+                device.
+            sample: the sample, if the file does not hold its pixels.
+
+        Raises:
+            InputError: if there is no such file, it is damaged, no trace or of a newer format, or the sample is missing
+                or has other pixels.
+            ModelError: if the classifier is another one; says what differs.
+        """
+        if not isinstance(classifier, ImageClassifier):
+            raise InputError(
+                f"A {type(classifier).__name__} is no classifier: give the ImageClassifier that was traced."
+            )
+        content = trace_file.read(path, classifier, sample)
+        kinds = _recorded()
+        try:
+            optional = {f.name for f in fields(cls) if has_default(f)}
+            made = convert_fields(kinds, optional, content.made, "its header")
+        except (RecordError, InputError) as error:
+            raise trace_file.damaged(path, str(error).rstrip(".")) from None
+        return cls(
+            dense=classifier, sample=content.sample, _weights=content.weights, _energies=content.energies, **made
+        )
 
     @cached_property
     def digest(self) -> str:
         """16 hexadecimal digits that name the content: the dense model's and the pruned weights'."""
-        hashed = hashlib.sha256(self.dense.digest.encode())
+        hashed = hashlib.sha256(self.dense_digest.encode())
         for name, weight in self._weights.items():
-            hashed.update(name.encode())
-            hashed.update(tensor_bytes(weight))
+            hashed.update(f"{name} {tensor_digest(weight)}\n".encode())
         return hashed.hexdigest()[:16]
+
+    def _writes(self) -> list[int]:
+        return [version(weight) for weight in self._weights.values()]
+
+    def _check_own(self) -> None:
+        if self._writes() != self.__dict__["_written"]:
+            raise ModelError("Somebody has written into this trace's weights, so it is no trace any more: trace again.")
+
+    def _check_dense(self) -> None:
+        if self.dense.digest != self.dense_digest:
+            raise ModelError(
+                f"The weights of {self.dense.name} have changed since this trace was made: trace again, or make "
+                "the classifier of a copy of the model, if you go on training it."
+            )
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._check_own()  # a copy's tensors count anew
+        return {key: value for key, value in self.__dict__.items() if key != "_written"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _written=None)
+        self.__dict__["_written"] = self._writes()
 
     def __repr__(self) -> str:
         said = "agrees" if self.agreement.agrees else "disagrees"
@@ -132,3 +274,10 @@ def sparse_module(classifier: ImageClassifier, weights: Mapping[str, Tensor]) ->
     module = classifier.module()
     replace_weights(module, weights)
     return module
+
+
+def _recorded() -> dict[str, Any]:
+    """The attributes of a trace that its file's header holds, with their types: all that say how it was made."""
+    apart = ("dense", "sample", "_weights", "_energies")
+    hints = get_type_hints(Trace)
+    return {f.name: hints[f.name] for f in fields(Trace) if f.name not in apart}

@@ -109,6 +109,7 @@ def layer_stats(
     solver: str = "",
     form: Form = "full",
     dense: Tensor | None = None,
+    missed: Tensor | None = None,
 ) -> tuple[LayerStats, Tensor]:
     """What pruning did to a layer.
 
@@ -120,6 +121,7 @@ def layer_stats(
         groups: its groups.
         solver, form: what solved it, and how H was held.
         dense: `row_energies(weight, H)`, where it is there already.
+        missed: the rows' energies of the error, where it is not `row_energies(weight - pruned, H)`.
 
     Returns:
         The row of `Trace.stats()`, and per output channel the energies of the dense output and of the error: (2, rows)
@@ -127,7 +129,7 @@ def layer_stats(
     """
     W, kept = weight.flatten(1), pruned.flatten(1)
     before = row_energies(W, H) if dense is None else dense
-    after = row_energies(W.to(H.dtype) - kept.to(H.dtype), H)
+    after = row_energies(W.to(H.dtype) - kept.to(H.dtype), H) if missed is None else missed
     alive = kept != 0
     read = alive.view(groups, -1, *weight.shape[1:]).movedim(2, 1).flatten(2).any(2)
     counts = torch.stack([alive.sum(), (~read).sum(), (~alive.any(1)).sum()]).double()
@@ -181,7 +183,7 @@ def inputs(pruned: Tensor, groups: int) -> InputTable:
 def groups_of(module: nn.Module, layer: str) -> int:
     """Into how many groups a layer splits its channels; 1 for whatever knows no groups."""
     try:
-        found = getattr(module.get_submodule(layer), "groups", 1)
+        part = module.get_submodule(layer)
     except AttributeError:  # the layer's name is a parameter's
         return 1
-    return found if isinstance(found, int) else 1
+    return part.groups if isinstance(part, nn.Conv1d | nn.Conv2d | nn.Conv3d) else 1
