@@ -13,6 +13,7 @@ from torch import nn
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.solvers import check_sparsity
+from spade_widgets.weights import weight
 
 #: Layer names or patterns: `"fc"`, `"layer4.*"`, `"layer4.*, fc"`, or a list of such. A name also means all below it.
 Patterns: TypeAlias = str | Sequence[str]
@@ -162,7 +163,7 @@ def preset(key: str) -> Preset:
 def head(classifier: ImageClassifier) -> str | None:
     """The layer whose rows are the class logits: the last one, where it has as many rows as there are classes."""
     name = classifier.prunable()[-1]
-    rows = classifier.module().get_submodule(name).weight.shape[0]  # type: ignore[index]
+    rows = weight(classifier.module(), name).shape[0]
     return name if rows == len(classifier.class_names) else None
 
 
@@ -173,8 +174,13 @@ def late(classifier: ImageClassifier) -> tuple[str, ...]:
     them: `layer4.2` of a ResNet-50, `features.17` of a MobileNetV2, `inception5b` of a GoogLeNet.
     """
     names = classifier.prunable()
-    starts = [min(map(names.index, members)) for members in _blocks(classifier.module(), "", names)]
+    starts = [min(map(names.index, members)) for members in blocks(classifier)]
     return names[max(starts) :] if starts else names[-3:]
+
+
+def blocks(classifier: ImageClassifier) -> list[list[str]]:
+    """The layers of each block of the network; layers outside of blocks are in none. For what a block is see `late`."""
+    return list(_blocks(classifier.module(), "", classifier.prunable()))
 
 
 def _blocks(module: nn.Module, name: str, names: Sequence[str]) -> Iterator[list[str]]:

@@ -19,6 +19,7 @@ from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import row_floor
 from spade_widgets.pruning.solvers import zeros
 from spade_widgets.sample import Sample
+from spade_widgets.weights import layer_name, weight
 
 from . import nets
 
@@ -69,17 +70,17 @@ def test_zeros_are_what_the_plan_asks_for(classifier: ImageClassifier, picture: 
     *body, head = trace.plan.layers
     assert [row.name for row in trace.stats()] == [*body, head] == list(classifier.prunable())
     for row in trace.stats():
-        weight = module.get_parameter(f"{row.name}.weight")
-        floor = row_floor(weight[0].numel(), sparsity) if row.name == head else 0
-        dropped = zeros(weight.numel(), sparsity, keep=max(1, floor * weight.shape[0]))
-        assert int((weight == 0).sum()) == dropped
-        assert row.total == weight.numel()
+        pruned = weight(module, row.name)
+        floor = row_floor(pruned[0].numel(), sparsity) if row.name == head else 0
+        dropped = zeros(pruned.numel(), sparsity, keep=max(1, floor * pruned.shape[0]))
+        assert int((pruned == 0).sum()) == dropped
+        assert row.total == pruned.numel()
         assert row.kept == row.total - dropped
         assert row.sparsity == pytest.approx(dropped / row.total)
         assert 0 <= row.error <= 1
-        assert torch.equal(weight, trace.weights()[row.name])
-        dense = classifier.module().get_parameter(f"{row.name}.weight")
-        assert (weight.dtype, weight.shape, weight.device) == (dense.dtype, dense.shape, dense.device)
+        assert torch.equal(pruned, trace.weights()[row.name])
+        dense = weight(classifier.module(), row.name)
+        assert (pruned.dtype, pruned.shape, pruned.device) == (dense.dtype, dense.shape, dense.device)
     assert trace.kept == sum(row.kept for row in trace.stats())
     assert trace.total == sum(row.total for row in trace.stats())
     assert bool(torch.isfinite(logits(trace, picture)).all())
@@ -88,8 +89,8 @@ def test_zeros_are_what_the_plan_asks_for(classifier: ImageClassifier, picture: 
 def test_sparsity_zero_is_the_dense_network(classifier: ImageClassifier, picture: Sample) -> None:
     trace = sw.trace(classifier, picture, sparsity=0, layers="*", augmentations=2)
     dense = classifier.module()
-    for name, weight in trace.weights().items():
-        assert torch.equal(weight, dense.get_parameter(f"{name}.weight"))
+    for name, pruned in trace.weights().items():
+        assert torch.equal(pruned, weight(dense, name))
     assert torch.equal(logits(trace, picture), logits(classifier, picture))
     assert all(row.error == 0 for row in trace.stats())
     assert trace.agreement.agrees
@@ -103,24 +104,21 @@ def test_same_seed_same_trace(classifier: ImageClassifier, picture: Sample) -> N
 
     one, same, other = run(1), run(1), run(2)
     assert one.digest == same.digest
-    for name, weight in one.weights().items():
-        assert torch.equal(weight, same.weights()[name])
+    for name, pruned in one.weights().items():
+        assert torch.equal(pruned, same.weights()[name])
     assert one.digest != other.digest
     assert one.digest != classifier.digest
 
 
 def test_everything_that_is_not_pruned_is_shared(classifier: ImageClassifier, picture: Sample) -> None:
     trace = sw.trace(classifier, picture, layers=classifier.prunable()[1:], augmentations=2)
-    pruned = {f"{name}.weight" for name in trace.weights()}
-    assert len(pruned) == len(classifier.prunable()) - 1
+    assert len(trace.weights()) == len(classifier.prunable()) - 1
     sparse, dense = trace.module(), classifier.module()
     original = dict(classifier._model.named_parameters()) | dict(classifier._model.named_buffers())
     for name, tensor in [*sparse.named_parameters(), *sparse.named_buffers()]:
         assert not tensor.requires_grad
-        assert (
-            tensor.data_ptr()
-            == (trace.weights()[name.removesuffix(".weight")] if name in pruned else original[name]).data_ptr()
-        )
+        expected = trace.weights().get(layer_name(name), original[name])
+        assert tensor.data_ptr() == expected.data_ptr()
     for name, tensor in [*dense.named_parameters(), *dense.named_buffers()]:
         assert tensor.data_ptr() == original[name].data_ptr()
 
@@ -134,17 +132,17 @@ def test_modules_are_the_callers_own(tiny: ImageClassifier, picture: Sample) -> 
     assert not trace.module().training
 
 
-def test_tied_layers_are_pruned_each_for_itself(picture: Sample) -> None:
+def test_tied_layers_are_one_layer(picture: Sample) -> None:
     torch.manual_seed(3)
     classifier = ImageClassifier(nets.Tied(), preprocess=preprocess)
-    trace = sw.trace(classifier, picture, plan={"one": 0.5, "two": 0.75}, augmentations=4)
+    assert classifier.prunable() == ("stem", "one", "fc")
+    trace = sw.trace(classifier, picture, plan={"one": 0.5}, augmentations=4)
     module = trace.module()
-    assert int((module.get_parameter("one.weight") == 0).sum()) == 18
-    assert int((module.get_parameter("two.weight") == 0).sum()) == 27
-    half = sw.trace(classifier, picture, plan={"one": 0.5}, augmentations=4).module()
-    assert int((half.get_parameter("two.weight") == 0).sum()) == 0
+    assert module.get_parameter("one.weight") is module.get_parameter("two.weight")
+    assert int((module.get_parameter("two.weight") == 0).sum()) == 18
     dense = classifier.module()
     assert dense.get_parameter("one.weight") is dense.get_parameter("two.weight")
+    assert bool((dense.get_parameter("one.weight") != 0).all())
 
 
 def test_a_reused_layer_is_one_layer(picture: Sample) -> None:
@@ -159,14 +157,18 @@ def test_a_reused_layer_is_one_layer(picture: Sample) -> None:
 def test_layers_that_cannot_be_pruned_are_left_dense_and_named(picture: Sample) -> None:
     torch.manual_seed(3)
     classifier = ImageClassifier(nets.Foreign(), preprocess=preprocess)
-    assert classifier.prunable() == ("stem", "fc")
+    attention = ("attention.in_proj_weight", "attention.out_proj")
+    assert classifier.prunable() == ("stem", *attention, "fc")
     trace = sw.trace(classifier, picture, layers="*", augmentations=2)
-    assert trace.left_dense == ("up", "attention", "attention.out_proj", "normed")
+    assert trace.left_dense == {
+        "up": "used by conv_transpose2d, which is neither a convolution nor a linear layer",
+        "normed": "parametrised: computed from other parameters",
+    }
     assert sw.trace(classifier, picture, layers="*", augmentations=2).module()(torch.zeros(1, 3, 20, 28)).shape == (
         1,
         4,
     )
-    assert sw.trace(ImageClassifier(nets.Depthwise(), preprocess=preprocess), picture, augmentations=1).left_dense == ()
+    assert sw.trace(ImageClassifier(nets.Depthwise(), preprocess=preprocess), picture, augmentations=1).left_dense == {}
 
 
 def test_layers_that_only_some_inputs_reach_are_left_dense(picture: Sample) -> None:
@@ -183,7 +185,7 @@ def test_layers_that_only_some_inputs_reach_are_left_dense(picture: Sample) -> N
 
     classifier = ImageClassifier(Gate(), preprocess=preprocess)
     trace = sw.trace(classifier, picture, layers="*", augmentations=2)
-    assert trace.left_dense == ("side",)
+    assert trace.left_dense == {"side": "not reached on this sample"}
     assert set(trace.weights()) == {"fc"}
 
 
