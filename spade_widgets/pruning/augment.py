@@ -26,18 +26,24 @@ HUE = 0.3
 
 
 def augment(
-    classifier: ImageClassifier, sample: Sample, count: int, *, seed: int = 0, batch: int = 32
+    classifier: ImageClassifier, sample: Sample, count: int, *, start: int = 0, seed: int = 0, batch: int = 32
 ) -> Iterator[Tensor]:
     """Batches of augmentations, each (≤ batch, 3, h, w): the model's input, normalised, in its dtype, on its device.
 
     Augmentation k depends on the sample, `seed` and k alone, not on `count` or `batch`: more of them continue the same
     sequence.
 
+    Args:
+        count: how many.
+        start: the number k of the first.
+
     Raises:
         InputError: if the seed is no whole number, or one of more than 64 bits.
     """
     picture = _source(classifier, sample)
     generator = _seeded(seed)
+    for _ in range(start):  # their numbers come first
+        _parameters(picture, generator)
     done = 0
     while done < count:
         size = min(batch, count - done)
@@ -59,8 +65,7 @@ def _source(classifier: ImageClassifier, sample: Sample) -> Tensor:
 
 
 def _augmented(picture: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    top, left, height, width = _crop(picture.shape[1], picture.shape[2], generator)
-    flip, brightness, hue, brightness_first = _draw(generator)
+    (top, left, height, width), (flip, brightness, hue, brightness_first) = _parameters(picture, generator)
     out: Tensor = F.resized_crop(picture, top, left, height, width, list(size), antialias=True)
     out = out.clamp(0, 1)
     if flip < 0.5:
@@ -72,6 +77,11 @@ def _augmented(picture: Tensor, size: tuple[int, int], generator: torch.Generato
     for change in jitter if brightness_first < 0.5 else reversed(jitter):
         out = change(out)
     return out
+
+
+def _parameters(picture: Tensor, generator: torch.Generator) -> tuple[tuple[int, int, int, int], list[float]]:
+    """What an augmentation draws: its box, and numbers for flip, brightness, hue and which of these two is first."""
+    return _crop(picture.shape[1], picture.shape[2], generator), _draw(generator)
 
 
 def _seeded(seed: int) -> torch.Generator:

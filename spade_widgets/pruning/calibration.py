@@ -7,61 +7,100 @@ columns. H is the Hessian of the layer-wise problem ‖WX − W'X‖². Sums are
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.products import Watch
 from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.forms import LAYER_MEMORY, Form, Held, LayerSum
+from spade_widgets.pruning.gram import gram_sum
 from spade_widgets.pruning.progress import Progress, Steps
+from spade_widgets.pruning.solvers import check_count
 from spade_widgets.sample import Sample
 from spade_widgets.weights import Product
 
-#: Bytes that unfolded patches may take at once; larger batches are worked through in pieces.
-UNFOLD_BYTES = 64 * 2**20
+#: Augmentations after which a progressive calibration gives out what it has. See `stages`.
+STAGES = (16, 64, 256, 1024)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Gram sums of some layers over some augmentations.
+    """What is known of some layers' inputs over some augmentations. A value: it can be added, pickled and sent.
+
+    A layer is held in one of three forms. `"full"`: Σ X Xᵀ. Where that takes more than `memory` bytes: `"columns"`, X
+    itself, which is as good, as long as X has fewer columns than rows and fits in as well; else `"blocks"`, of Σ X Xᵀ
+    just as large blocks on the diagonal as fit in, with what lies between two blocks taken for zero.
 
     Attributes:
-        sums: layer name → Σ X Xᵀ, (groups, c, c) float32; c = columns of `weight.flatten(1)`.
+        sums: layer name → Σ X Xᵀ, (groups, c, c) float32; c = columns of `weight.flatten(1)`. In blocks
+            (groups · pieces, c / pieces, c / pieces): piece p of group g, counted g · pieces + p, is of the columns
+            from p · c / pieces on.
         columns: layer name → how many columns X had.
         augmentations: how many augmentations were seen.
+        inputs: layer name → X, (groups, c, n) float32, for the layers that are held in columns.
+        pieces: layer name → in how many blocks a group's columns are, for the layers that are held in blocks.
+        memory: bytes that a layer may take.
     """
 
     sums: Mapping[str, Tensor]
     columns: Mapping[str, int]
     augmentations: int
+    inputs: Mapping[str, Tensor] = field(default_factory=dict)
+    pieces: Mapping[str, int] = field(default_factory=dict)
+    memory: int = LAYER_MEMORY
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The layers that the forward passes reached."""
+        return tuple(self.columns)
+
+    def form(self, layer: str) -> Form:
+        """How a layer is held."""
+        if layer in self.inputs:
+            return "columns"
+        return "blocks" if layer in self.pieces else "full"
 
     def gram(self, layer: str) -> Tensor:
-        """`H = 2/n · X Xᵀ` of a layer, (groups, c, c)."""
+        """`H = 2/n · X Xᵀ` of a layer in full, (groups, c, c), or of one in blocks, (groups · pieces, c', c').
+
+        Raises:
+            InputError: if the layer is held in columns: `scaled_inputs` is what there is.
+        """
+        if layer in self.inputs:
+            raise InputError(
+                f"H of layer '{layer}' takes more memory than was allowed, so its inputs are held instead."
+            )
         return self.sums[layer] * (2 / self.columns[layer])
+
+    def scaled_inputs(self, layer: str) -> Tensor:
+        """X of a layer that is held in columns, scaled so that H = X Xᵀ: (groups, c, n)."""
+        return self.inputs[layer] * math.sqrt(2 / self.columns[layer])
 
     def __add__(self, other: Calibration) -> Calibration:
         """The calibration over both ones' augmentations.
 
         Raises:
-            InputError: if they are of different layers.
+            InputError: if they are of different layers, or of different memory.
         """
-        if self.sums.keys() != other.sums.keys():
+        if self.columns.keys() != other.columns.keys():
             raise InputError("Only calibrations of the same layers can be added.")
-        return Calibration(
-            {name: self.sums[name] + other.sums[name] for name in self.sums},
-            {name: self.columns[name] + other.columns[name] for name in self.sums},
-            self.augmentations + other.augmentations,
-        )
+        if self.memory != other.memory:
+            raise InputError("Only calibrations that were allowed the same memory can be added.")
+        added = {name: self._layer(name).plus(other._layer(name), self.memory) for name in self.columns}
+        return _calibration(added, self.augmentations + other.augmentations, self.memory)
+
+    def _layer(self, name: str) -> Held:
+        return Held(self.columns[name], self.sums.get(name), self.inputs.get(name), self.pieces.get(name, 1))
 
     @property
     def nbytes(self) -> int:
         """Memory held."""
-        return sum(t.numel() * t.element_size() for t in self.sums.values())
+        return sum(t.numel() * t.element_size() for t in (*self.sums.values(), *self.inputs.values()))
 
 
 def gram(layer: nn.Module, inputs: Tensor) -> Tensor:
@@ -86,24 +125,8 @@ def gram(layer: nn.Module, inputs: Tensor) -> Tensor:
             f"A {type(layer).__name__} is no single convolution or linear layer, so it has no Gram matrix."
         )
     total, columns = gram_sum(seen[0])
-    hessian = total * (2 / columns)
+    hessian = total.mul_(2 / columns)
     return hessian if seen[0].groups > 1 else hessian[0]
-
-
-def gram_sum(product: Product) -> tuple[Tensor, int]:
-    """Σ X Xᵀ (groups, c, c) and how many columns X has. See `gram`."""
-    inputs = product.input.detach()
-    if inputs.numel() == 0:
-        raise InputError("The layer's inputs are empty, so there is nothing to calibrate on.")
-    if inputs.dtype not in (torch.float32, torch.float64):
-        inputs = inputs.float()
-    side = product.weight[0].numel()
-    total = torch.zeros(product.groups, side, side, dtype=inputs.dtype, device=inputs.device)
-    columns = 0
-    for patches in _columns(product, inputs):
-        total.baddbmm_(patches, patches.transpose(1, 2))
-        columns += patches.shape[2]
-    return total, columns
 
 
 def calibrate(
@@ -112,60 +135,108 @@ def calibrate(
     layers: Iterable[str],
     *,
     augmentations: int = 256,
+    start: int = 0,
     seed: int = 0,
     batch: int = 32,
+    memory: int = LAYER_MEMORY,
 ) -> Steps[Calibration]:
     """Run the dense model over the sample's augmentations and collect the named layers' Gram matrices.
 
     Layers that the forward pass never reaches are left out of the result. Works on a copy: the model is not hooked.
 
+    Args:
+        augmentations: how many, at least 1.
+        start: the number of the first: those from `start` on add to a calibration of those up to `start`, wherever and
+            in whatever process either was made.
+        memory: bytes that one layer's matrix may take; see `Calibration`.
+
     Raises:
+        InputError: for a count that is none, or a negative start.
         ModelError: if a layer's inputs are NaN or infinite.
     """
-    module = classifier.module()
-    sums: dict[str, Tensor] = {}
-    columns: dict[str, int] = {}
-    seen = 0
-
-    def add(name: str, product: Product) -> None:
-        total, count = gram_sum(product)
-        sums[name] = sums[name].add_(total) if name in sums else total
-        columns[name] = columns.get(name, 0) + count
-
-    watch = Watch(module, add, set(layers))
-    for images in augment(classifier, sample, augmentations, seed=seed, batch=batch):
-        yield Progress("calibrating", seen, augmentations)
-        with torch.inference_mode(), watch:  # not around the yield: whoever takes the steps would be left in them
-            module(images)
-        seen += images.shape[0]
-    for name, total in sums.items():
-        if not bool(torch.isfinite(total).all()):
-            raise ModelError(
-                f"The inputs of layer '{name}' are NaN or infinite on this sample, so it cannot be pruned."
-            )
-    # Clones leave inference mode behind: its tensors cannot be used where gradients are recorded.
-    return Calibration({name: total.clone() for name, total in sums.items()}, columns, seen)
+    check_count(augmentations, "number of augmentations")
+    if start < 0:
+        raise InputError(f"The first augmentation's number is {start}: a whole number from 0 on is accepted.")
+    collector = _Collector(classifier, sample, layers, seed, batch, check_count(memory, "memory, in bytes,"))
+    return (yield from collector.collect(start, start + augmentations, start))
 
 
-def _columns(product: Product, inputs: Tensor) -> Iterator[Tensor]:
-    """X in pieces, each (groups, c, columns)."""
-    if not product.stride:
-        yield inputs.reshape(-1, inputs.shape[-1]).T.unsqueeze(0)
-        return
-    inputs = F.pad(inputs, [side for pad in reversed(product.padding) for side in (pad, pad)])
-    kernel = product.weight.shape[2:]
-    width = inputs.shape[1] * kernel.numel()
-    positions = max(1, inputs[0, 0].numel() // math.prod(product.stride))
-    piece = max(1, UNFOLD_BYTES // (width * positions * inputs.element_size()))
-    for part in torch.split(inputs, piece):
-        patches = part
-        for axis, (k, s, d) in enumerate(zip(kernel, product.stride, product.dilation, strict=True), start=2):
-            starts = patches.shape[axis] - d * (k - 1)
-            # Each kernel offset's own positions, in a new last dimension.
-            patches = torch.stack([patches.narrow(axis, d * i, starts) for i in range(k)], -1)
-            patches = patches.index_select(axis, torch.arange(0, starts, s, device=part.device))
-        # (n, channels, *positions, *kernel) → (groups, c, n · positions)
-        n, dims = len(part), len(kernel)
-        grouped = patches.reshape(n, product.groups, -1, *patches.shape[2:])
-        order = (1, 2, *range(3 + dims, 3 + 2 * dims), 0, *range(3, 3 + dims))
-        yield grouped.permute(order).reshape(product.groups, product.weight[0].numel(), -1)
+def stages(
+    classifier: ImageClassifier,
+    sample: Sample,
+    layers: Iterable[str],
+    *,
+    counts: Sequence[int] = STAGES,
+    seed: int = 0,
+    batch: int = 32,
+    memory: int = LAYER_MEMORY,
+) -> Iterator[Steps[Calibration]]:
+    """A calibration that gets better: in steps for each stage, each of which goes on from where the last one ended.
+
+    `for steps in stages(…): calibration = yield from steps` has calibrations over the first 16, 64, 256 and 1024
+    augmentations, each the sum of the last and the new augmentations alone. Take each stage's steps to their end.
+
+    Args:
+        counts: augmentations after which a calibration is given out, ascending.
+        Others as `calibrate`.
+
+    Raises:
+        InputError: for counts that do not ascend.
+        ModelError: if a layer's inputs are NaN or infinite.
+    """
+    edges = [0, *(check_count(count, "number of augmentations") for count in counts)]
+    if edges != sorted(set(edges)):
+        raise InputError(f"The stages {tuple(counts)} do not ascend: each is to have more augmentations than the last.")
+    collector = _Collector(classifier, sample, layers, seed, batch, check_count(memory, "memory, in bytes,"))
+    for i in range(1, len(edges)):
+        yield collector.collect(edges[i - 1], edges[i], 0)
+
+
+class _Collector:
+    """Forward passes of the dense model over one sample's augmentations, and what they add up to."""
+
+    def __init__(
+        self, classifier: ImageClassifier, sample: Sample, layers: Iterable[str], seed: int, batch: int, memory: int
+    ) -> None:
+        self._classifier, self._sample, self._seed, self._batch = classifier, sample, seed, batch
+        self._memory = memory
+        self._layers = set(layers)
+        self._sums: dict[str, LayerSum] = {}
+
+    def collect(self, start: int, stop: int, first: int) -> Steps[Calibration]:
+        """Go through the augmentations from `start` to `stop`; those from `first` to `start` were gone through."""
+        module = self._classifier.module()
+        watch = Watch(module, self._add, self._layers)
+        done = start - first
+        for images in augment(
+            self._classifier, self._sample, stop - start, start=start, seed=self._seed, batch=self._batch
+        ):
+            yield Progress("calibrating", done, stop - first)
+            with torch.inference_mode(), watch:  # not around the yield: whoever takes the steps would be left in them
+                module(images)
+            done += images.shape[0]
+        held = {name: layer.held() for name, layer in self._sums.items()}
+        for name, layer in held.items():
+            _check_finite(name, layer)
+        return _calibration(held, done, self._memory)
+
+    def _add(self, name: str, product: Product) -> None:
+        self._sums.setdefault(name, LayerSum(self._memory)).add(product)
+
+
+def _check_finite(name: str, held: Held) -> None:
+    # No entry of Σ X Xᵀ is larger than the largest on its diagonal, and none is NaN unless one on the diagonal is.
+    values = held.inputs if held.gram is None else held.gram.diagonal(dim1=-2, dim2=-1)
+    if values is not None and not bool(torch.isfinite(values).all()):
+        raise ModelError(f"The inputs of layer '{name}' are NaN or infinite on this sample, so it cannot be pruned.")
+
+
+def _calibration(layers: Mapping[str, Held], augmentations: int, memory: int) -> Calibration:
+    return Calibration(
+        sums={name: layer.gram for name, layer in layers.items() if layer.gram is not None},
+        columns={name: layer.columns for name, layer in layers.items()},
+        augmentations=augmentations,
+        inputs={name: layer.inputs for name, layer in layers.items() if layer.inputs is not None},
+        pieces={name: layer.pieces for name, layer in layers.items() if layer.pieces > 1},
+        memory=memory,
+    )

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,6 +70,22 @@ def gram_sum(product: Product) -> tuple[Tensor, int]:
     return total.total(), total.columns
 
 
+def columns(product: Product) -> Tensor:
+    """X itself, the input columns of one product: (groups, c, n), float32, or float64 for float64 inputs.
+
+    Raises:
+        InputError: if the inputs are empty.
+    """
+    with _recording_nothing():
+        inputs = _checked(product)
+        if product.weight.ndim == 2:
+            pieces: Iterable[Tensor] = [_tokens(inputs, product.groups)]
+        else:
+            geometry, batch = _convolution(product, inputs)
+            pieces = _unfolded(batch, geometry, product.groups)
+        return torch.cat(list(pieces), dim=1).mT.contiguous()
+
+
 class GramSum:
     """Σ X Xᵀ over several products with weights of one shape.
 
@@ -89,41 +105,31 @@ class GramSum:
         Raises:
             InputError: if its inputs are empty.
         """
-        inputs = product.input.detach()
-        if inputs.numel() == 0:
-            raise InputError("The layer's inputs are empty, so there is nothing to calibrate on.")
-        if inputs.dtype not in (torch.float32, torch.float64):
-            inputs = inputs.float()
-        with _full_precision(inputs.device):
+        inputs = _checked(product)
+        with _recording_nothing(), _full_precision(inputs.device):
             if product.weight.ndim == 2:
-                self._add_columns([inputs.reshape(1, -1, inputs.shape[-1])])
+                self._add_columns([_tokens(inputs, product.groups)])
                 return
-            spatial = product.weight.ndim - 2
-            if inputs.ndim == spatial + 1:
-                inputs = inputs.unsqueeze(0)
-            geometry = _Geometry(
-                tuple(inputs.shape[2:]), tuple(product.weight.shape[2:]), product.stride, product.padding,
-                product.dilation,
-            )  # fmt: skip
-            channels = inputs.shape[1] // product.groups
+            geometry, batch = _convolution(product, inputs)
             if all(k == 1 for k in geometry.kernel):
-                self._add_columns(_pointwise(inputs, geometry, product.groups))
-            elif channels < SHIFT_CHANNELS:
-                self._add_columns(_unfolded(inputs, geometry, product.groups))
+                self._add_columns(_pointwise(batch, geometry, product.groups))
+            elif batch.shape[1] // product.groups < SHIFT_CHANNELS:
+                self._add_columns(_unfolded(batch, geometry, product.groups))
             else:
-                self._add_shifted(inputs, geometry, product.groups)
+                self._add_shifted(batch, geometry, product.groups)
 
     def total(self) -> Tensor:
-        """(groups, c, c)."""
-        parts = [_assembled(sums, geometry) for geometry, sums in self._shifted.items()]
-        if self._whole is not None:
-            parts.insert(0, _mirrored(self._whole))
-        total = parts[0]
-        for part in parts[1:]:
-            total = total.add_(part)
-        return total
+        """(groups, c, c), of what was added so far: at least one product."""
+        with _recording_nothing():
+            parts = [_assembled(sums, geometry) for geometry, sums in self._shifted.items()]
+            if self._whole is not None:
+                parts.insert(0, _mirrored(self._whole))
+            total = parts[0]
+            for part in parts[1:]:
+                total.add_(part)
+            return total
 
-    def _add_columns(self, pieces: Iterator[Tensor] | list[Tensor]) -> None:
+    def _add_columns(self, pieces: Iterable[Tensor]) -> None:
         """pieces: each (groups, positions, c)."""
         for piece in pieces:
             if self._whole is None:
@@ -166,6 +172,27 @@ class _Geometry:
     def dimensions(self) -> Iterator[tuple[int, int, int, int, int]]:
         """Size, kernel, stride, padding and dilation of each dimension."""
         return zip(self.size, self.kernel, self.stride, self.padding, self.dilation, strict=True)
+
+
+def _checked(product: Product) -> Tensor:
+    """The input, in a type that sums are kept in."""
+    if product.input.numel() == 0:
+        raise InputError("The layer's inputs are empty, so there is nothing to calibrate on.")
+    inputs = product.input.detach()
+    return inputs if inputs.dtype in (torch.float32, torch.float64) else inputs.float()
+
+
+def _tokens(inputs: Tensor, groups: int) -> Tensor:
+    """A linear layer's columns: (groups, positions, c)."""
+    return inputs.reshape(-1, groups, inputs.shape[-1] // groups).transpose(0, 1)
+
+
+def _convolution(product: Product, inputs: Tensor) -> tuple[_Geometry, Tensor]:
+    """A convolution's geometry and its input as a batch."""
+    if inputs.ndim == product.weight.ndim - 1:
+        inputs = inputs.unsqueeze(0)
+    size, kernel = tuple(inputs.shape[2:]), tuple(product.weight.shape[2:])
+    return _Geometry(size, kernel, product.stride, product.padding, product.dilation), inputs
 
 
 @dataclass(frozen=True)
@@ -335,6 +362,13 @@ def _grouped(inputs: Tensor, groups: int) -> Tensor:
 def _pieces(inputs: Tensor, numbers: int) -> tuple[Tensor, ...]:
     """The batch in pieces of which each copy stays in bounds; numbers: of a copy, for one item."""
     return torch.split(inputs, max(1, UNFOLD_BYTES // (numbers * inputs.element_size())))
+
+
+@contextmanager
+def _recording_nothing() -> Iterator[None]:
+    """No gradients, and no inference tensors, which could not be used where gradients are recorded."""
+    with torch.inference_mode(False), torch.no_grad():
+        yield
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning import calibration
+from spade_widgets.pruning import gram as gram_sums
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.calibration import Calibration, calibrate, gram
 from spade_widgets.pruning.progress import finish
@@ -114,7 +114,7 @@ def test_working_in_pieces_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> N
     layer, x = conv(kernel_size=3, padding=1, groups=2), torch.randn(7, 6, 9, 11, dtype=torch.float64)
     whole = gram(layer, x)
     for limit in (1, 2 * 6 * 9 * 99 * 8):
-        monkeypatch.setattr(calibration, "UNFOLD_BYTES", limit)
+        monkeypatch.setattr(gram_sums, "UNFOLD_BYTES", limit)
         torch.testing.assert_close(gram(layer, x), whole)
 
 
