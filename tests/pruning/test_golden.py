@@ -1,4 +1,4 @@
-"""FastSPADE against what the authors' published code makes of real layers (the folder's README says what is in them).
+"""The solvers against what the authors' published code makes of real layers (the folder's README says what is in them).
 
 "1e-4 of the largest weight" is taken of the published result's largest weight. The published code computes in float32,
 and on `fast_linear`, where what is left of the weights grows to four times the dense ones, the same algorithm in
@@ -8,6 +8,7 @@ float64 comes no closer to it than 3e-5 of the largest published weight, which i
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from spade_widgets.pruning.calibration import gram
-from spade_widgets.pruning.solvers import solver
+from spade_widgets.pruning.solvers import relative_error, solver
 
 FAST = ("fast_conv1x1", "fast_conv3x3", "fast_linear", "fast_strided_conv")
 
@@ -32,9 +33,11 @@ class Case:
         with safe_open(path, framework="pt") as file:
             self.meta: dict[str, Any] = {key: json.loads(value) for key, value in file.metadata().items()}
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
-        count = sum(key.startswith("inputs.") for key in tensors)
-        self.inputs = [tensors[f"inputs.{i}"] for i in range(count)]
-        self.pruned = [tensors[f"pruned.{i}"].flatten(1) for i in range(count)]
+        self.inputs, self.pruned = (
+            [tensors[f"{kind}.{i}"] for i in range(sum(key.startswith(f"{kind}.") for key in tensors))]
+            for kind in ("inputs", "pruned")
+        )
+        self.pruned = [pruned.flatten(1) for pruned in self.pruned]
         self.weight = tensors["weight"]
         out, in_channels = self.weight.shape[:2]
         geometry = {key: self.meta[key] for key in ("kernel_size", "stride", "padding", "dilation", "groups")}
@@ -79,3 +82,18 @@ def test_sweep_of_a_golden_case_holds_the_published_result(data_dir: Path) -> No
     case = Case(data_dir, "fast_strided_conv")
     prepared = case.solver().prepare(gram(case.layer, case.inputs[0]))
     case.check(prepared.sweep(case.W, [0.2, case.sparsity(0), 0.9])[1], 0)
+
+
+@pytest.mark.parametrize("name", ["obc_conv1x1", "obc_conv3x3"])
+def test_exact(data_dir: Path, name: str) -> None:
+    """The published code drops `ceil(rows · blocks · sparsity)` blocks; asked for as many, ours drops the same ones."""
+    case = Case(data_dir, name)
+    H, block = gram(case.layer, case.inputs[0]), case.meta["block_size"]
+    blocks = case.W.numel() // block
+    asked = [math.ceil(blocks * sparsity) / blocks for sparsity in case.meta["sparsity"]]
+    prepared = solver("exact", block_size=block, kernel_size=case.weight[0, 0].numel()).prepare(H)
+    for ours, published in zip(prepared.sweep(case.W, asked), case.pruned, strict=True):
+        assert int((ours == 0).sum()) == int((published == 0).sum())
+        same = float(((ours == 0) == (published == 0)).float().mean())
+        assert same >= 0.99, f"only {same:.2%} of the weights are zero in both or in neither"
+        assert relative_error(case.W, ours, H) <= 1.01 * relative_error(case.W, published, H)

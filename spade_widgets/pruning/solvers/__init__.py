@@ -15,9 +15,10 @@ from spade_widgets.pruning.solvers.base import (
     relative_error,
     zeros,
 )
+from spade_widgets.pruning.solvers.exact import Exact
 from spade_widgets.pruning.solvers.fast import Fast
 
-SOLVERS: dict[str, Callable[..., Solver]] = {"fast": Fast}
+SOLVERS: dict[str, Callable[..., Solver]] = {"exact": Exact, "fast": Fast}
 
 __all__ = [
     "SOLVERS",
