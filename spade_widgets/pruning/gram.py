@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spade_widgets.errors import InputError
+from spade_widgets.pruning.precision import full_precision
 from spade_widgets.weights import Product
 
 #: Bytes that copies of the inputs may take at once; larger batches are worked through in pieces.
@@ -106,7 +107,7 @@ class GramSum:
             InputError: if its inputs are empty.
         """
         inputs = _checked(product)
-        with _recording_nothing(), _full_precision(inputs.device):
+        with _recording_nothing(), full_precision(inputs.device):
             if product.weight.ndim == 2:
                 self._add_columns([_tokens(inputs, product.groups)])
                 return
@@ -369,17 +370,3 @@ def _recording_nothing() -> Iterator[None]:
     """No gradients, and no inference tensors, which could not be used where gradients are recorded."""
     with torch.inference_mode(False), torch.no_grad():
         yield
-
-
-@contextmanager
-def _full_precision(device: torch.device) -> Iterator[None]:
-    """Products in the type of their factors: no autocast, no TF32, which keeps ten bits."""
-    with torch.autocast(device.type, enabled=False):
-        if device.type != "cuda" or not torch.backends.cuda.matmul.allow_tf32:
-            yield
-            return
-        torch.backends.cuda.matmul.allow_tf32 = False
-        try:
-            yield
-        finally:
-            torch.backends.cuda.matmul.allow_tf32 = True

@@ -20,19 +20,19 @@ class Prepared(ABC):
     """A solver that has done all that depends on H alone; one serves every W, sparsity and number of rows."""
 
     @abstractmethod
-    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> SolverSteps:
+    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int | Sequence[int] = 0) -> SolverSteps:
         """`sweep` in steps: yields the share of the work that is done, in [0, 1), at least a few times a second.
 
         Dropping the generator cancels the work.
         """
 
-    def sweep(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> list[Tensor]:
+    def sweep(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int | Sequence[int] = 0) -> list[Tensor]:
         """The pruned weights, one a sparsity.
 
         Args:
             W: (rows, c) weights. Under a 3-D H the rows are split evenly over its groups, in order.
             sparsities: each in [0, 1).
-            row_floor: how many weights each row keeps whatever the sparsity.
+            row_floor: how many weights each row keeps: one number, or one a sparsity.
 
         Returns:
             Tensors of W's shape and dtype. Exactly `zeros(rows · c, sparsity)` weights are dropped in each, capped
@@ -49,7 +49,7 @@ class Prepared(ABC):
                 solved: list[Tensor] = stop.value
                 return solved
 
-    def solve(self, W: Tensor, sparsity: float, *, row_floor: int = 0) -> Tensor:
+    def solve(self, W: Tensor, sparsity: float, *, row_floor: int | Sequence[int] = 0) -> Tensor:
         """`sweep` for one sparsity."""
         return self.sweep(W, [sparsity], row_floor=row_floor)[0]
 
@@ -100,6 +100,18 @@ def check_count(value: Any, what: str) -> int:
     if count < 1:
         raise InputError(f"The {what} is {value!r}: a whole number from 1 on is accepted.")
     return count
+
+
+def check_floors(row_floor: int | Sequence[int], sparsities: Sequence[float]) -> list[int]:
+    """One row floor a sparsity.
+
+    Raises:
+        InputError: if there are more or fewer of them.
+    """
+    floors = [row_floor] * len(sparsities) if isinstance(row_floor, int) else list(row_floor)
+    if len(floors) != len(sparsities):
+        raise InputError(f"There are {len(floors)} row floors for {len(sparsities)} sparsities: one each is accepted.")
+    return floors
 
 
 def relative_error(W: Tensor, pruned: Tensor, H: Tensor) -> float:

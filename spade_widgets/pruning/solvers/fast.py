@@ -1,8 +1,13 @@
 """FastSPADE: one sweep over the columns, as SparseGPT does it (SPADE, section 3.2; SparseGPT, algorithm 1).
 
 Columns are swept left to right in blocks. At a block's start the weights with the least `(w_j / R_jj)²` are marked;
-then, column by column, each marked weight is dropped and its error `w_j / R_jj` is spread over the columns to its right
-with row j of R, the upper Cholesky factor of H⁻¹.
+then, column by column, each marked weight is dropped and its error `e_j = w_j / R_jj` is spread over the columns to its
+right with row j of R, the upper Cholesky factor of H⁻¹.
+
+R itself is not needed. H = V Vᵀ with V = R⁻¹, upper triangular, is one factorisation, and what the sweep has done to
+the weights by then, W − W' = E R, says E = (W − W') V. So before a block the errors' effect on it is
+`E[:, :block] R[:block, block] = −(W − W')[:, :block] V[:block, block] R[block, block]`: a product with V and one with
+the block's own small inverse. It is better conditioned, too: entries of V are at most √H_jj.
 """
 
 from __future__ import annotations
@@ -15,11 +20,16 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, zeros
+from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
 
-#: Columns whose spread errors are collected before the rest is updated with one matrix product (SparseGPT's lazy
-#: updates). It changes the order of sums, not the numbers. Few enough that the small products stay in the cache.
-LAZY = 32
+#: Columns after which everything to their right is updated with one matrix product. Wide ones make large products; the
+#: numbers are the same.
+WIDE = 256
+#: Bytes that the weights of all sparsities may take in one sweep; more sparsities are swept in turns.
+SWEEP_BYTES = 512 * 2**20
+#: Columns and rows of the pieces in which H is factored.
+PANEL, TILE = 128, 512
 
 
 @dataclass(frozen=True)
@@ -59,118 +69,247 @@ class Fast:
         """
         if H.ndim not in (2, 3, 4) or H.shape[-1] != H.shape[-2]:
             raise InputError(f"A Gram matrix of shape {tuple(H.shape)} is not (c, c), (groups, c, c) or batched.")
-        if not bool(torch.isfinite(H).all()):
-            raise ModelError("The Gram matrix holds NaN or infinite values.")
-        stacked = H.reshape(-1, *((1,) * (3 - H.ndim)), *H.shape[-3:]) if H.ndim < 4 else H
+        side = H.shape[-1]
+        groups = H.shape[-3] if H.ndim > 2 else 1
         # In float64: with fewer columns of X than weights a row H is near singular, and a float32 factor then carries
         # errors of 1e-4 that tip near-ties, so that the choice of weights would depend on the number of threads.
-        stacked = stacked.double()
-        diagonal = stacked.diagonal(dim1=-2, dim2=-1)
+        factor = H.reshape(-1, side, side).to(torch.float64, copy=True)
+        diagonal = factor.diagonal(dim1=-2, dim2=-1)
         dead = diagonal <= 0
         # A dead input is uncoupled: any positive diagonal does. One of the others' size keeps the factor well scaled.
         shift = self.damping * diagonal.mean(-1, keepdim=True)
-        diagonal = torch.where(dead, torch.ones_like(diagonal), diagonal) + shift
-        damped = stacked.clone()
-        damped.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
-        factor = _inverse_factor(damped).to(torch.promote_types(H.dtype, torch.float32))
-        return FastPrepared(factor, dead, self.block_size, H.ndim == 4)
+        diagonal.copy_(torch.where(dead, 1.0, diagonal) + shift)
+        with full_precision(H.device):
+            failed = _factor(factor)
+        if bool((failed | ~torch.isfinite(diagonal)).any()):
+            if not bool(torch.isfinite(H).all()):
+                raise ModelError("The Gram matrix holds NaN or infinite values.")
+            raise ModelError("The Gram matrix is not positive definite: use more damping.")
+        dtype = torch.promote_types(H.dtype, torch.float32)
+        inverses = _inverses(factor, self.block_size).to(dtype)
+        return FastPrepared(
+            factor.to(dtype), inverses, dead, bool(dead.any()), groups, self.block_size, batched=H.ndim == 4
+        )
 
 
-def _inverse_factor(H: Tensor) -> Tensor:
-    """R, upper triangular, with RᵀR = H⁻¹, from one Cholesky factorisation and one triangular solve.
+def _factor(H: Tensor) -> Tensor:
+    """Overwrite H's upper triangle with V, upper triangular, V Vᵀ = H; what is below becomes meaningless.
 
-    With J reversing the order, J H J = L Lᵀ, so H = V Vᵀ for the upper triangular V = J L J, and R = V⁻¹. Reversal
-    is a flip, so no explicit inverse of H is formed and none is factored again.
+    Panel by panel from the last column back: a third of c³ operations, as Cholesky's, and no memory beside H.
+
+    Args:
+        H: (b, c, c), symmetric.
+
+    Returns:
+        (b, 1), whether the factorisation failed.
     """
-    lower, info = torch.linalg.cholesky_ex(H.flip(-1, -2))
-    if bool(info.any()):
-        raise ModelError("The Gram matrix is not positive definite: use more damping.")
-    identity = torch.eye(H.shape[-1], dtype=H.dtype, device=H.device).expand_as(H)
-    inverse: Tensor = torch.linalg.solve_triangular(lower, identity, upper=False)
-    return inverse.flip(-1, -2)
+    failed = torch.zeros(H.shape[0], 1, dtype=torch.bool, device=H.device)
+    for stop in range(H.shape[-1], 0, -PANEL):
+        start = max(0, stop - PANEL)
+        panel = slice(start, stop)
+        lower, info = torch.linalg.cholesky_ex(H[:, panel, panel].flip(-1, -2))
+        failed |= (info != 0).unsqueeze(1)
+        corner = lower.flip(-1, -2)
+        H[:, panel, panel] = corner
+        above = torch.linalg.solve_triangular(corner.mT, H[:, :start, panel], upper=False, left=False)
+        H[:, :start, panel] = above
+        for top in range(0, start, TILE):
+            rows = above[:, top : min(top + TILE, start)]
+            _add_product(H[:, top : top + rows.shape[1], top:start], rows, above[:, top:].mT, -1)
+    return failed
+
+
+def _inverses(factor: Tensor, block_size: int) -> Tensor:
+    """R's blocks on the diagonal, the inverses of V's: (b, blocks, block_size, block_size), the last one padded."""
+    batch, side, _ = factor.shape
+    if block_size == 1:
+        return factor.diagonal(dim1=-2, dim2=-1).reciprocal()[..., None, None]
+    whole = side // block_size
+    blocks = factor.as_strided((batch, whole, block_size, block_size), (side * side, block_size * (side + 1), side, 1))
+    identity = torch.eye(block_size, dtype=factor.dtype, device=factor.device)
+    left = side - whole * block_size
+    if left:
+        last = identity.repeat(batch, 1, 1, 1)
+        last[:, 0, :left, :left] = factor[:, -left:, -left:]
+        blocks = torch.cat([blocks, last], dim=1)
+    inverse: Tensor = torch.linalg.solve_triangular(blocks, identity.expand_as(blocks), upper=True)
+    return inverse
 
 
 @dataclass(frozen=True, eq=False)
 class FastPrepared(Prepared):
-    """The factor R of H⁻¹ and what can be solved with it.
+    """The factor V of H, V Vᵀ = H, and what can be solved with it.
 
     Attributes:
-        factor: (samples, groups, c, c).
-        dead: (samples, groups, c), inputs that are zero throughout.
+        factor: (samples · groups, c, c), upper triangular; what is below the diagonal means nothing.
+        inverses: (samples · groups, blocks, block_size, block_size), the inverses of its blocks on the diagonal.
+        dead: (samples · groups, c), inputs that are zero throughout.
+        any_dead: whether there are such.
+        groups: how many groups of rows the weights have.
         block_size: columns a block.
         batched: whether several samples were given, so that results carry a leading sample dimension.
     """
 
     factor: Tensor
+    inverses: Tensor
     dead: Tensor
+    any_dead: bool
+    groups: int
     block_size: int
     batched: bool
 
-    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> SolverSteps:
+    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int | Sequence[int] = 0) -> SolverSteps:
         """See `Prepared.sweep`; (samples, rows, c) where several samples were prepared.
 
         All sparsities go through the columns together, as one batch.
         """
-        samples, groups, columns = self.dead.shape
-        if W.ndim != 2 or W.shape[1] != columns or W.shape[0] % groups:
+        samples, columns = self.dead.shape[0] // self.groups, self.dead.shape[1]
+        if W.ndim != 2 or W.shape[1] != columns or W.shape[0] % self.groups:
             raise InputError(
-                f"Weights of shape {tuple(W.shape)} do not fit a Gram matrix of {groups} × {columns} columns."
+                f"Weights of shape {tuple(W.shape)} do not fit a Gram matrix of {self.groups} × {columns} columns."
             )
         rows = W.shape[0]
-        # A column of W becomes a contiguous row: the sweep goes through memory once, in order.
+        floors = check_floors(row_floor, sparsities)
+        drops = [zeros(W.numel(), s, keep=max(1, f * rows)) for s, f in zip(sparsities, floors, strict=True)]
         dtype = torch.promote_types(W.dtype, self.factor.dtype)
-        dense = W.to(dtype).reshape(1, groups, rows // groups, columns).transpose(-1, -2)
-        batch = dense.repeat(len(sparsities) * samples, 1, 1, 1)
-        drops = [zeros(W.numel(), s, keep=max(1, row_floor * rows)) for s in sparsities for _ in range(samples)]
-        yield from self._prune(batch, torch.tensor(drops, device=W.device), row_floor)
-        pruned = batch.transpose(-1, -2).reshape(len(sparsities), samples, rows, columns).to(W.dtype)
-        return list(pruned if self.batched else pruned[:, 0])
+        # A column of W becomes a contiguous row: the sweep goes through memory in order.
+        dense = W.detach().to(dtype).reshape(1, self.groups, -1, columns).transpose(-1, -2).contiguous()
+        turn = max(1, SWEEP_BYTES // (samples * dense.numel() * dense.element_size()))
+        solved: list[Tensor] = []
+        for first in range(0, len(drops), turn):
+            sweep = _Sweep(self, dense, drops[first : first + turn], floors[first : first + turn])
+            for share in sweep.run():
+                yield (first + share * sweep.count) / len(drops)
+            # (samples, groups, c, sparsities, rows / groups) → (sparsities, samples, rows, c)
+            pruned = sweep.pruned.permute(3, 0, 1, 4, 2).reshape(-1, samples, rows, columns).to(W.dtype)
+            solved += list(pruned if self.batched else pruned[:, 0])
+        return solved
 
-    def _prune(self, W: Tensor, drops: Tensor, row_floor: int) -> Generator[float, None, None]:
-        """Prune a batch in place. W: (b, groups, c, rows), b a multiple of samples; drops: (b,) weights to drop."""
-        repeat = W.shape[0] // self.factor.shape[0]
-        factor = self.factor.to(W.dtype)
-        factor = factor.repeat(repeat, 1, 1, 1) if factor.shape[0] > 1 else factor
-        scale = factor.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)  # (b or 1, groups, c, 1)
-        dead = self.dead.repeat(repeat, 1, 1).unsqueeze(-1).expand(W.shape)
-        # Weights on inputs that are always zero go first: dropping them costs nothing and changes no other weight.
-        dropped = _first(W.abs().masked_fill(~dead, torch.inf), torch.minimum(drops, dead.flatten(1).sum(1)))
-        W.masked_fill_(dropped, 0)
-        left = drops - dropped.flatten(1).sum(1)
-        candidates = ~dead
-        if row_floor:
-            best = (W / scale).square().masked_fill(dead, -1).topk(row_floor, dim=-2).indices
-            candidates = candidates.scatter(-2, best, False)
-        per_block = _shares(left, candidates.sum((1, 3)), self.block_size)
-        lazy = self.block_size * max(1, LAZY // self.block_size)
-        columns = W.shape[-2]
-        for start in range(0, columns, lazy):
+
+class _Sweep:
+    """One sweep over the columns, of all sparsities together. Reads nothing back from the device.
+
+    Tensors have dimensions samples, groups, columns, sparsities, rows of a group; those that products are made with
+    have the first two and the last two joined.
+
+    Args:
+        dense: the weights, (1, groups, c, rows).
+        drops: how many weights each sparsity drops in all.
+        floors: how many each row keeps at least, a sparsity.
+
+    Attributes:
+        pruned: the pruned weights, to the left of what was swept. To the right (W − W') V, of what was swept alone.
+    """
+
+    def __init__(self, prepared: FastPrepared, dense: Tensor, drops: list[int], floors: list[int]) -> None:
+        self._prepared = prepared
+        self._block = prepared.block_size
+        self._batch, self._columns = prepared.dead.shape
+        groups, rows = dense.shape[1], dense.shape[3]
+        self.count = len(drops)
+        self._shape = (self._batch // groups, groups, -1, self.count, rows)
+        self._dense = dense.unsqueeze(3)
+        self._factor = prepared.factor.to(dense.dtype)
+        self._inverses = prepared.inverses.to(dense.dtype)
+        self._scale = self._factor.diagonal(dim1=-2, dim2=-1).reshape(self._shape[0], groups, -1, 1, 1)
+        self._sums = dense.new_zeros(self._batch, self._columns, self.count * rows)
+        self.pruned = self._sums.view(self._shape)
+        self._wide = self._block * max(1, WIDE // self._block)
+        width = min(self._wide, self._columns)
+        self._taken = dense.new_empty(self._batch, width, self.count * rows)  # W − W' of the current wide block
+        self._choose(torch.tensor(drops, device=dense.device), floors)
+
+    def _choose(self, drops: Tensor, floors: list[int]) -> None:
+        """What is decided before the sweep: which weights go at once, which may go, how many of each block go."""
+        samples, groups, _, count, rows = self._shape
+        self._lost: Tensor | None = None
+        self._barred: Tensor | None = None
+        dead = self._prepared.dead.view(samples, groups, -1, 1, 1)
+        left = drops.unsqueeze(1)
+        if self._prepared.any_dead:
+            # Weights on inputs that are always zero go first: it costs nothing and changes no other weight. In each
+            # sample they go in the same order whatever the sparsity.
+            sizes = self._dense.abs().masked_fill(~dead, torch.inf).flatten(1)
+            rank = torch.empty_like(order := sizes.argsort(dim=1, stable=True))
+            rank.scatter_(1, order, torch.arange(order.shape[1], device=order.device).expand_as(order))
+            gone = torch.minimum(left, rows * dead.sum((1, 2, 3, 4)))  # (sparsities, samples)
+            left = left - gone
+            lost = rank < gone.unsqueeze(2)
+            self._lost = lost.view(count, samples, groups, -1, rows).permute(1, 2, 3, 0, 4)
+            self._barred = dead.expand(-1, -1, -1, count, rows)
+        open_columns = (~dead).sum((1, 3, 4)).mul(rows).expand(count, samples, -1)
+        if any(floors):
+            scores = (self._dense * self._scale).square_().masked_fill_(dead, -1)
+            best = scores.topk(max(floors), dim=2).indices
+            spared = dead.repeat(1, 1, 1, count, rows)
+            for i, floor in enumerate(floors):
+                spared[:, :, :, i].scatter_(2, best[:, :, :floor, 0], True)
+            self._barred = spared
+            open_columns = (~spared).sum((1, 4)).permute(2, 0, 1)
+        self._quota = _shares(left, open_columns, self._block)
+
+    def run(self) -> Generator[float, None, None]:
+        """Sweep; yields the share that is done."""
+        for start in range(0, self._columns, self._wide):
             if start:
-                yield start / columns
-            stop = min(start + lazy, columns)
-            errors = torch.zeros_like(W[..., start:stop, :])
-            for left_edge in range(start, stop, self.block_size):
-                right_edge = min(left_edge + self.block_size, stop)
-                block = slice(left_edge, right_edge)
-                scores = (W[..., block, :] / scale[..., block, :]).square_()
-                scores.masked_fill_(~candidates[..., block, :], torch.inf)
-                mask = _first(scores, per_block[:, left_edge // self.block_size])
-                for j in range(left_edge, right_edge):
-                    gone = mask[..., j - left_edge, :]
-                    error = (W[..., j, :] / scale[..., j, :]).masked_fill_(~gone, 0)
-                    W[..., j + 1 : stop, :] -= factor[..., j, j + 1 : stop].unsqueeze(-1) * error.unsqueeze(-2)
-                    W[..., j, :].masked_fill_(gone, 0)
-                    errors[..., j - start, :] = error
-            W[..., stop:, :] -= factor[..., start:stop, stop:].transpose(-1, -2) @ errors
+                yield start / self._columns
+            stop = min(start + self._wide, self._columns)
+            with full_precision(self._sums.device):
+                self._halve(start, start, stop)
+                if stop < self._columns:
+                    across = self._factor[:, start:stop, stop:]
+                    _add_product(self._sums[:, stop:], across.mT, self._taken[:, : stop - start])
+        if self._lost is not None:
+            self.pruned.masked_fill_(self._lost, 0)
+
+    def _halve(self, wide: int, start: int, stop: int) -> None:
+        """Sweep the left half, add its effect to the right half, sweep that: products as large as they can be."""
+        blocks = math.ceil((stop - start) / self._block)
+        if blocks == 1:
+            self._sweep_block(wide, start, stop)
+            return
+        middle = start + blocks // 2 * self._block
+        self._halve(wide, start, middle)
+        across = self._factor[:, start:middle, middle:stop]
+        _add_product(self._sums[:, middle:stop], across.mT, self._taken[:, start - wide : middle - wide])
+        self._halve(wide, middle, stop)
+
+    def _sweep_block(self, wide: int, start: int, stop: int) -> None:
+        dense, sums = self._dense[:, :, start:stop], self.pruned[:, :, start:stop]
+        block, width = start // self._block, stop - start
+        inverse = self._inverses[:, block, :width, :width]
+        scale = self._scale[:, :, start:stop]
+        if width == 1:
+            weights = torch.addcmul(dense, sums, inverse.view(*self._shape[:2], 1, 1, 1))
+        else:
+            weights = dense + (inverse.mT @ self._sums[:, start:stop]).view(self._shape)
+        scores = (weights * scale).square_()
+        if self._barred is not None:
+            scores.masked_fill_(self._barred[:, :, start:stop], torch.inf)
+        gone = self._least(scores, self._quota[:, :, block])
+        if width > 1:
+            errors = scale * gone  # e_j is this times w_j
+            spread = inverse.view(*self._shape[:2], width, width, 1, 1)
+            for j in range(width - 1):
+                error = (weights[:, :, j] * errors[:, :, j]).unsqueeze(2)
+                weights[:, :, j + 1 :].addcmul_(spread[:, :, j, j + 1 :], error, value=-1)
+        weights.masked_fill_(gone, 0)
+        taken = self._taken[:, start - wide : stop - wide].view(self._shape)
+        torch.sub(dense, weights, out=taken)
+        sums.copy_(weights)
+
+    def _least(self, scores: Tensor, counts: Tensor) -> Tensor:
+        """True on the `counts[sparsity, sample]` least scores of each; ties go to the first in order."""
+        in_order = scores.permute(3, 0, 1, 2, 4)
+        least = _first(in_order.flatten(0, 1), counts.flatten())
+        return least.view(in_order.shape).permute(1, 2, 3, 0, 4)
 
 
 def _first(scores: Tensor, counts: Tensor) -> Tensor:
     """True on the `counts[b]` least scores of each batch entry. scores: (b, …); ties go to the first in order."""
-    flat = scores.flatten(1)
-    order = flat.argsort(dim=1, stable=True)
-    rank = torch.empty_like(order)
-    rank.scatter_(1, order, torch.arange(flat.shape[1], device=flat.device).expand_as(order))
-    return (rank < counts.unsqueeze(1)).view_as(scores)
+    order = scores.flatten(1).argsort(dim=1, stable=True)
+    among = torch.arange(order.shape[1], device=order.device) < counts.unsqueeze(1)
+    return torch.empty_like(among).scatter_(1, order, among).view(scores.shape)
 
 
 def _shares(drops: Tensor, candidates: Tensor, block_size: int) -> Tensor:
@@ -180,15 +319,24 @@ def _shares(drops: Tensor, candidates: Tensor, block_size: int) -> Tensor:
     second column, where a threshold for each column alone would keep none. No block gets more than its candidates.
 
     Args:
-        drops: (b,).
-        candidates: (b, c), how many weights of each column may be dropped.
+        drops: (…).
+        candidates: (…, c), how many weights of each column may be dropped.
 
     Returns:
-        (b, blocks) whole numbers.
+        (…, blocks) whole numbers.
     """
-    running = candidates.cumsum(1)
-    ends = torch.arange(block_size, running.shape[1] + block_size, block_size, device=running.device) - 1
-    running = running[:, ends.clamp(max=running.shape[1] - 1)]
-    total = running[:, -1:].clamp(min=1)
-    done = (2 * drops.unsqueeze(1) * running + total) // (2 * total)
-    return torch.diff(done, dim=1, prepend=torch.zeros_like(done[:, :1]))
+    running = candidates.cumsum(-1)
+    side = running.shape[-1]
+    ends = torch.arange(block_size, side + block_size, block_size, device=running.device) - 1
+    running = running[..., ends.clamp(max=side - 1)]
+    total = running[..., -1:].clamp(min=1)
+    done = (2 * drops.unsqueeze(-1) * running + total) // (2 * total)
+    return torch.diff(done, dim=-1, prepend=torch.zeros_like(done[..., :1]))
+
+
+def _add_product(total: Tensor, first: Tensor, second: Tensor, factor: float = 1) -> None:
+    """total += factor · first @ second, in place; each (b, …, …)."""
+    if total.shape[0] == 1:
+        total[0].addmm_(first[0], second[0], alpha=factor)
+    else:
+        total.baddbmm_(first, second, alpha=factor)
