@@ -136,7 +136,7 @@ def read(path: str | Path, classifier: ImageClassifier, sample: Source | None = 
         with torch.inference_mode(False):
             weights[name] = torch.empty_like(dense, requires_grad=False)
             weights[name].copy_(decoded)
-    energies = {n.removeprefix("energies/"): t for n, t in tensors.items() if n.startswith("energies/")}
+    energies = {name: tensors[f"energies/{name}"] for name in header.codes if f"energies/{name}" in tensors}
     return Content(header.trace, _read_sample(file, header.sample, tensors, sample), weights, energies)
 
 
@@ -212,27 +212,33 @@ def _check_version(file: Path, told: Any) -> None:
 
 
 def _read_sample(file: Path, told: SampleRecord, tensors: Mapping[str, Tensor], given: Source | None) -> Sample:
+    title = " ".join(told.title.split())
     if given is not None:
         sample = Sample.read(given, title=told.title, label=told.label)
     elif "sample/png" in tensors:
-        png = tensors["sample/png"].numpy().tobytes()
         try:
-            picture = Image.open(io.BytesIO(png), formats=["PNG"])
-            picture.load()
-            bits = tensors["sample/mask"].numpy() if "sample/mask" in tensors else None
-            area = None if bits is None else np.unpackbits(bits, count=picture.width * picture.height).astype(bool)
-            shape = (picture.height, picture.width)
-            sample = Sample(picture, told.title, told.label, None if area is None else area.reshape(shape))
+            sample = _unpacked(told, tensors)
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise damaged(file, f"its picture: {_first_words(error)}") from None
     else:
-        raise InputError(f"'{file.name}' holds no sample: give the one it was made for ('{told.title}') as sample=….")
+        raise InputError(f"'{file.name}' holds no sample: give the one it was made for ('{title}') as sample=….")
     if _describe(sample).pixels != told.pixels:
-        raise InputError(
-            f"The sample given has other pixels than '{told.title}' ({told.size[0]} × {told.size[1]} px), which "
-            f"'{file.name}' is the trace of."
-        )
+        size = f"{told.size[0]} × {told.size[1]} px"
+        raise InputError(f"The sample has other pixels than '{title}' ({size}), which '{file.name}' is the trace of.")
     return sample
+
+
+def _unpacked(told: SampleRecord, tensors: Mapping[str, Tensor]) -> Sample:
+    picture = Image.open(io.BytesIO(tensors["sample/png"].numpy().tobytes()), formats=["PNG"])
+    picture.load()
+    mask = None
+    if "sample/mask" in tensors:
+        bits = np.unpackbits(tensors["sample/mask"].numpy()).astype(bool)
+        pixels = picture.width * picture.height
+        if not 0 <= len(bits) - pixels < 8:
+            raise ValueError(f"the mask has {len(bits)} bits for {pixels} pixels")
+        mask = bits[:pixels].reshape(picture.height, picture.width)
+    return Sample(picture, told.title, told.label, mask)
 
 
 def _describe(sample: Sample) -> SampleRecord:
