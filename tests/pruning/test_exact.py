@@ -185,9 +185,18 @@ def test_zeros_are_exact_with_blocks(problem: Problem, block: int, sparsity: flo
 @few
 @given(problems(), st.lists(sparsities, min_size=1, max_size=4))
 def test_a_sweep_is_its_solutions(problem: Problem, asked: list[float]) -> None:
-    swept = Exact().prepare(problem.H).sweep(problem.W, asked)
-    for sparsity, pruned in zip(asked, swept, strict=True):
-        torch.testing.assert_close(pruned, Exact().prepare(problem.H).solve(problem.W, sparsity))
+    floors = [i % 2 for i in range(len(asked))]
+    swept = Exact().prepare(problem.H).sweep(problem.W, asked, row_floor=floors)
+    for sparsity, floor, pruned in zip(asked, floors, swept, strict=True):
+        alone = Exact().prepare(problem.H).solve(problem.W, sparsity, row_floor=floor)
+        torch.testing.assert_close(pruned, alone)
+
+
+def test_under_autocast_it_is_as_exact() -> None:
+    problem = layer(4, 100, dtype=torch.float32)
+    expected = Exact().prepare(problem.H).solve(problem.W, 0.7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(Exact().prepare(problem.H).solve(problem.W, 0.7), expected)
 
 
 @few

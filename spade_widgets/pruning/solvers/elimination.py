@@ -22,6 +22,8 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from spade_widgets.pruning.precision import full_precision
+
 T = TypeVar("T")
 #: Yields the share that is done, in [0, 1); returns the result.
 Steps: TypeAlias = Generator[float, None, T]
@@ -61,6 +63,18 @@ def within(steps: Steps[T], start: float, width: float) -> Steps[T]:
             result: T = stop.value
             return result
         yield start + width * share
+
+
+def precisely(steps: Steps[T], device: torch.device) -> Steps[T]:
+    """The steps with their products in full precision, and the caller's setting between two of them."""
+    while True:
+        with full_precision(device):
+            try:
+                share = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+        yield share
 
 
 def window(columns: int, block: int) -> int:

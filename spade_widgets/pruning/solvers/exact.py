@@ -15,9 +15,10 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, zeros
-from spade_widgets.pruning.solvers.elimination import Pacer, Steps, eliminate, row_bytes, within
-from spade_widgets.pruning.solvers.fast import _first
+from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
+from spade_widgets.pruning.solvers.elimination import Pacer, Steps, eliminate, precisely, row_bytes, within
+from spade_widgets.pruning.solvers.selection import first
 from spade_widgets.pruning.solvers.support import Quadratic, refit, scaled
 
 #: An input is as good as a combination of the others where they leave less than this share of its energy unexplained:
@@ -87,7 +88,9 @@ class Exact:
         hessian.masked_fill_(dead.unsqueeze(1) | dead.unsqueeze(2), 0)
         hessian.diagonal(dim1=1, dim2=2).masked_fill_(dead, 1)
         samples = H.shape[0] if H.ndim == 4 else 1
-        return ExactPrepared(_invert(hessian), dead, order, samples, H.ndim == 4, self.block_size, self.memory)
+        with full_precision(H.device):
+            quadratic = _invert(hessian)
+        return ExactPrepared(quadratic, dead, order, samples, H.ndim == 4, self.block_size, self.memory)
 
 
 def _invert(H: Tensor) -> Quadratic:
@@ -147,7 +150,7 @@ class ExactPrepared(Prepared):
     memory: int
     _known: _Elimination | None = field(default=None, init=False, repr=False)
 
-    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int = 0) -> SolverSteps:
+    def steps(self, W: Tensor, sparsities: Sequence[float], *, row_floor: int | Sequence[int] = 0) -> SolverSteps:
         """See `Prepared.sweep`; (samples, rows, c) where several samples were prepared.
 
         Only the first call for a W eliminates. If that is dropped half way, the next one goes on from the rows that
@@ -157,13 +160,17 @@ class ExactPrepared(Prepared):
             InputError: if W does not fit H or a sparsity is outside [0, 1).
             ModelError: if W is not finite.
         """
+        return precisely(self._steps(W, sparsities, row_floor), W.device)
+
+    def _steps(self, W: Tensor, sparsities: Sequence[float], row_floor: int | Sequence[int]) -> SolverSteps:
         groups, columns = len(self.dead) // self.samples, self.dead.shape[1]
         if W.ndim != 2 or W.shape[1] != columns or W.shape[0] % groups:
             raise InputError(
                 f"Weights of shape {tuple(W.shape)} do not fit a Gram matrix of {groups} × {columns} columns."
             )
         rows = W.shape[0]
-        drops = [zeros(W.numel(), s, keep=max(1, row_floor * rows)) for s in sparsities]
+        floors = check_floors(row_floor, sparsities)
+        drops = [zeros(W.numel(), s, keep=max(1, f * rows)) for s, f in zip(sparsities, floors, strict=True)]
         if not bool(torch.isfinite(W).all()):
             raise ModelError("The weights hold NaN or infinite values.")
         owner = torch.arange(len(self.dead), device=W.device).repeat_interleave(rows // groups)
@@ -173,8 +180,8 @@ class ExactPrepared(Prepared):
         yield from within(self._eliminate(known, w, owner), 0, 0.9)
         back = self.order.argsort()
         solved = []
-        for i, drop in enumerate(drops):
-            keep = yield from self._support(known, w, owner, drop, row_floor)
+        for i, (drop, floor) in enumerate(zip(drops, floors, strict=True)):
+            keep = yield from self._support(known, w, owner, drop, floor)
             part = 0.1 / len(drops)
             v = yield from within(refit(self.quadratic, w, keep, owner, self.memory), 0.9 + i * part, part)
             pruned = (v / scale)[:, back].view(self.samples, rows, columns).to(W.dtype)
@@ -224,7 +231,7 @@ class ExactPrepared(Prepared):
         losses = known.losses.clone()
         losses[:, capacity:] = torch.inf
         wanted = torch.full((self.samples,), whole, device=w.device)
-        counts = _first(losses.view(self.samples, -1), wanted).view(rows, blocks).sum(1)
+        counts = first(losses.view(self.samples, -1), wanted).view(rows, blocks).sum(1)
         keep = (known.rank >= counts.unsqueeze(1)).repeat_interleave(b, 1)
         if drop > whole * b:
             yield from self._drop_parts(known, w, owner, keep, counts, drop - whole * b, row_floor)
