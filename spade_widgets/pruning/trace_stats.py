@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from spade_widgets.pruning.calibration import Calibration
+from spade_widgets.pruning.forms import Form
 from spade_widgets.pruning.table import Table
-
-#: How a layer's Gram matrix was held: whole, as the inputs' columns themselves (its dual form), or as blocks of it.
-Form: TypeAlias = Literal["full", "columns", "blocks"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class LayerStats:
         dead_inputs: input channels that no kept weight reads.
         dead_outputs: output channels (rows of the weight) without a kept weight.
         solver: what solved it.
-        form: how its Gram matrix was held.
+        form: how its Gram matrix was held, see `Calibration`. In `"blocks"` the error is that of each block's inputs
+            on their own: what they cancel or add among each other is not known.
     """
 
     name: str
@@ -143,16 +142,32 @@ def layer_stats(
         return stats, torch.stack([before, after]).float().cpu()
 
 
-def row_energies(W: Tensor, H: Tensor) -> Tensor:
+def row_energies(W: Tensor, H: Tensor, *, pieces: int = 1) -> Tensor:
     """Mean square of each row's output, `½ w H wᵀ` (rows,), never below zero.
 
     Args:
         W: (rows, c). Under a 3-D H its rows are split evenly over the groups, in order.
-        H: (c, c), or (groups, c, c).
+        H: (c, c), or (groups, c, c), or in blocks (groups · pieces, c / pieces, c / pieces).
+        pieces: in how many blocks a group's columns are; what lies between two blocks is taken for zero.
     """
     hessian = H if H.ndim == 3 else H.unsqueeze(0)
-    grouped = W.to(hessian.dtype).reshape(hessian.shape[0], -1, W.shape[1])
-    return ((grouped @ hessian) * grouped).sum(2).flatten().clamp(min=0) / 2
+    groups, side = hessian.shape[0] // pieces, hessian.shape[-1]
+    cut = W.to(hessian.dtype).reshape(groups, -1, pieces, side).transpose(1, 2)  # (groups, pieces, rows, side)
+    energies = (cut @ hessian.view(groups, pieces, side, side)).mul_(cut).sum((1, 3))
+    return energies.flatten().clamp(min=0) / 2
+
+
+def input_energies(W: Tensor, X: Tensor) -> Tensor:
+    """`row_energies` of inputs that are held themselves. X: (groups, c, n), scaled so that H = X Xᵀ."""
+    grouped = W.to(X.dtype).reshape(X.shape[0], -1, W.shape[1])
+    return (grouped @ X).square_().sum(2).flatten() / 2
+
+
+def layer_energies(calibration: Calibration, layer: str, W: Tensor) -> Tensor:
+    """Mean square of each row's output (rows,), whatever form the layer is held in. W: (rows, c)."""
+    if calibration.form(layer) == "columns":
+        return input_energies(W, calibration.scaled_inputs(layer))
+    return row_energies(W, calibration.gram(layer), pieces=calibration.pieces.get(layer, 1))
 
 
 def channels(pruned: Tensor, energies: Tensor | None) -> ChannelTable:

@@ -12,7 +12,9 @@ from torch import nn
 from torch.nn import functional as F
 
 import spade_widgets as sw
-from spade_widgets.pruning.calibration import gram
+from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.calibration import calibrate, gram
+from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.table import Table
 from spade_widgets.pruning.trace_stats import (
     LayerStats,
@@ -20,6 +22,7 @@ from spade_widgets.pruning.trace_stats import (
     channels,
     groups_of,
     inputs,
+    layer_energies,
     layer_stats,
     row_energies,
 )
@@ -39,6 +42,28 @@ def test_energies_are_those_of_the_outputs() -> None:
     linear = nn.Linear(7, 4, bias=False).double()
     tokens = torch.randn(3, 11, 7, dtype=torch.float64)
     torch.testing.assert_close(row_energies(linear.weight, gram(linear, tokens)), linear(tokens).square().mean((0, 1)))
+
+
+@pytest.mark.parametrize("form", ["full", "columns", "blocks"])
+def test_energies_in_every_form(picture: sw.Sample, form: str) -> None:
+    """Against the outputs themselves; in blocks, of each piece of the inputs on its own."""
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(108, 5, bias=False)).eval()
+    classifier = sw.ImageClassifier(model)
+    # 108² · 4 = 46,656 bytes in full; 12 columns are 5,184; four blocks 11,664
+    memory = {"full": 50_000, "columns": 20_000, "blocks": 12_000}[form]
+    count = 200 if form == "blocks" else 12
+    calibration = finish(calibrate(classifier, picture, ["2"], augmentations=count, memory=memory))
+    assert calibration.form("2") == form
+    given: list[torch.Tensor] = []
+    module = classifier.module()
+    module.get_submodule("2").register_forward_pre_hook(lambda _m, args: given.append(args[0]))
+    for images in augment(classifier, picture, count, seed=0):
+        module(images)
+    X, W = torch.cat(given), torch.randn(7, 108)
+    pieces = X.view(count, -1, 108 // calibration.pieces.get("2", 1)).transpose(0, 1)
+    cut = W.view(7, len(pieces), -1).transpose(0, 1)
+    expected = (pieces @ cut.transpose(1, 2)).square().mean(1).sum(0)
+    torch.testing.assert_close(layer_energies(calibration, "2", W), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_a_layer_and_its_channels() -> None:
