@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torchvision.transforms._presets import ImageClassification
 
 from spade_widgets.errors import InputError, ModelError
 
@@ -40,14 +42,18 @@ def build(name: str, weights: str | Path | None) -> Built:
             ) from error
         return model.eval(), preprocess, classes
     if weights is None:
-        return _random(name).eval(), preprocess, classes
+        return _random(name, **_image_size(name, preset.meta["min_size"][0])).eval(), preprocess, classes
     state = read_state(Path(weights))
+    size = _trained_size(name, state)
     with torch.random.fork_rng(devices=[]):  # the random weights that are overwritten are not the caller's business
-        model = _random(name)
+        options = _image_size(name, size)
+        model = _random(name, **options)
         rows = _head_rows(model, state)
         own_classes = rows not in (0, len(classes))  # fine-tuned on others
         if own_classes:
-            model = _random(name, num_classes=rows)
+            model = _random(name, num_classes=rows, **options)
+    if size and size != preset.meta["min_size"][0]:
+        preprocess = _preprocess_of_size(name, size)
     _as_trained(model)
     try:
         # Loading copies into the model's float32 tensors, so float16 files are exact in it.
@@ -65,6 +71,32 @@ def _as_trained(model: Any) -> None:
         model.aux_logits = False  # heads for training: a file may have them or not
         for name in {child.rstrip(".") for child in _AUXILIARY} & {child for child, _ in model.named_children()}:
             setattr(model, name, None)
+
+
+def _image_size(name: str, size: int) -> dict[str, int]:
+    """The option that fixes a vision transformer's input size: it has a position embedding for each patch."""
+    return {"image_size": size} if name.startswith("vit_") and size else {}
+
+
+def _trained_size(name: str, state: dict[str, Tensor]) -> int:
+    """The input size that a file's vision transformer was trained for; 0 where that is not to be seen or not fixed.
+
+    torchvision has several sets of weights for one builder, at different sizes.
+    """
+    positions, patch = state.get("encoder.pos_embedding"), state.get("conv_proj.weight")
+    if not name.startswith("vit_") or positions is None or patch is None or positions.ndim != 3 or patch.ndim != 4:
+        return 0
+    return math.isqrt(positions.shape[1] - 1) * patch.shape[2]
+
+
+def _preprocess_of_size(name: str, size: int) -> Callable[[Image.Image], Tensor]:
+    """The preprocessing of torchvision's own weights of that size; scaled from its default where it has none."""
+    for preset in torchvision.models.get_model_weights(name):
+        if preset.meta["min_size"][0] == size:
+            found: Callable[[Image.Image], Tensor] = preset.transforms()
+            return found
+    made: Callable[[Image.Image], Tensor] = ImageClassification(crop_size=size, resize_size=size)
+    return made
 
 
 def _random(name: str, **options: Any) -> nn.Module:

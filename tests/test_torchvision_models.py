@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -17,7 +19,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.prediction import predict
 from spade_widgets.sample import Sample
-from spade_widgets.torchvision_models import build, read_state
+from spade_widgets.torchvision_models import _preprocess_of_size, build, read_state
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +100,36 @@ def test_googlenet_runs_as_it_was_trained(tmp_path: Path, with_heads: bool) -> N
     x = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
         assert torch.equal(built(x), trained.eval()(x))
+
+
+def test_vision_transformers_of_every_size(tmp_path: Path) -> None:
+    """torchvision has weights of several sizes for one builder, and a position embedding for each patch."""
+    small = torchvision.models.get_model("vit_b_32", weights=None, image_size=64, num_classes=3)
+    path = saved(small.state_dict(), tmp_path / "small.safetensors")
+    classifier = ImageClassifier.from_torchvision("vit_b_32", weights=path)
+    assert classifier.input_size == (64, 64)
+    assert classifier.class_names == tuple("012")
+    x = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(classifier.module()(x), small.eval()(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("vit_h_14", 518), ("vit_b_16", 224), ("inception_v3", 299), ("maxvit_t", 224)]
+)
+def test_random_weights_fit_the_preprocessing(name: str, size: int) -> None:
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some initialisations do not know this device, which needs no memory
+        model, preprocess, _ = build(name, None)
+    assert preprocess is not None
+    assert preprocess(Image.new("RGB", (600, 600))).shape == (3, size, size)
+    assert getattr(model, "image_size", size) == size
+
+
+def test_preprocessing_of_other_weights_than_the_default() -> None:
+    for size in (224, 384, 96):
+        preprocess = _preprocess_of_size("vit_b_16", size)
+        assert preprocess(Image.new("RGB", (500, 400))).shape == (3, size, size)
 
 
 # Refused

@@ -187,7 +187,10 @@ def _blocks(module: nn.Module, name: str, names: Sequence[str]) -> Iterator[list
     for child_name, child in module.named_children():
         path = f"{name}.{child_name}" if name else child_name
         members = [n for n in names if n.startswith(f"{path}.")]
-        container = isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict)
+        # A module around a list (MaxViT's blocks) is as mere a container as the list itself.
+        inside = [part for part in child.children() if any(True for _ in part.parameters())]
+        listed = len(inside) == 1 and isinstance(inside[0], nn.ModuleList)
+        container = listed or isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict)
         if container or len(members) > max(4, len(names) // 3):
             yield from _blocks(child, path, names)
         elif len(members) > 1:

@@ -31,12 +31,22 @@ LATE = {
         "features.17.conv.0.0", "features.17.conv.1.0", "features.17.conv.2", "features.18.0", "classifier.1",
     ),
     "squeezenet1_1": ("features.12.squeeze", "features.12.expand1x1", "features.12.expand3x3", "classifier.1"),
+    "swin_t": (
+        "features.7.1.attn.qkv", "features.7.1.attn.proj", "features.7.1.mlp.0", "features.7.1.mlp.3", "head",
+    ),
+    "convnext_tiny": ("features.7.2.block.0", "features.7.2.block.3", "features.7.2.block.5", "classifier.2"),
+    "regnet_x_400mf": (
+        "trunk_output.block4.block4-11.f.a.0", "trunk_output.block4.block4-11.f.b.0",
+        "trunk_output.block4.block4-11.f.c.0", "fc",
+    ),
+    "shufflenet_v2_x0_5": ("stage4.3.branch2.0", "stage4.3.branch2.3", "stage4.3.branch2.5", "conv5.0", "fc"),
     "vgg11": ("classifier.0", "classifier.3", "classifier.6"),
     "densenet121": ("features.denseblock4.denselayer16.conv1", "features.denseblock4.denselayer16.conv2", "classifier"),
 }  # fmt: skip
 STEMS = {
     "resnet18": "conv1", "resnet50": "conv1", "mobilenet_v2": "features.0.0", "squeezenet1_1": "features.0",
-    "vgg11": "features.0", "densenet121": "features.conv0",
+    "vgg11": "features.0", "densenet121": "features.conv0", "swin_t": "features.0.0", "convnext_tiny": "features.0.0",
+    "regnet_x_400mf": "stem.0", "shufflenet_v2_x0_5": "conv1.0",
 }  # fmt: skip
 
 
@@ -73,6 +83,23 @@ def test_structure_of_torchvisions_networks(name: str) -> None:
     assert SparsityPlan.preset(network, 0.9, "late") == SparsityPlan.uniform(network, 0.9)
     assert SparsityPlan.preset(network, 0.5, "all").layers == body(network)
     assert preset("paper-saliency").fits(network) == (name == "resnet50")
+
+
+def test_attention_is_part_of_its_block() -> None:
+    assert late(classifier("vit_b_32")) == (
+        *(
+            f"encoder.layers.encoder_layer_11.{part}"
+            for part in ("self_attention.in_proj_weight", "self_attention.out_proj", "mlp.0", "mlp.3")
+        ),
+        "heads.head",
+    )
+
+
+def test_a_module_around_a_list_of_blocks_is_no_block() -> None:
+    """MaxViT's are: a block of its kind would be two."""
+    layers = late(classifier("maxvit_t"))
+    assert {name.split(".layers.")[1] for name in layers if name.startswith("blocks.")} == {"1"}
+    assert layers[-2:] == ("classifier.3", "classifier.5")
 
 
 def test_a_plain_stack_has_its_last_three_layers_pruned() -> None:
