@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
 from spade_widgets.prediction import softmax
 from spade_widgets.pruning.calibration import Calibration
 from spade_widgets.pruning.plan import SparsityPlan, head
-from spade_widgets.pruning.progress import Progress, Steps
+from spade_widgets.pruning.progress import Progress, Shares, Steps, part, within
 from spade_widgets.pruning.solvers import Prepared, SolverSteps, solver
 from spade_widgets.pruning.trace import Agreement, Trace, sparse_module
 from spade_widgets.pruning.trace_stats import LayerStats, groups_of, layer_stats, row_energies
@@ -21,6 +23,21 @@ from spade_widgets.weights import weight
 
 #: Share of its fair part of the head's weights that each logit keeps at least. See `row_floor`.
 HEAD_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Pruned:
+    """One layer after pruning.
+
+    Attributes:
+        weight: of the dense weight's shape, dtype and memory layout.
+        stats: its row of `Trace.stats()`.
+        energies: see `layer_stats`.
+    """
+
+    weight: Tensor
+    stats: LayerStats
+    energies: Tensor
 
 
 class Pruner:
@@ -36,68 +53,83 @@ class Pruner:
 
     def __init__(self, classifier: ImageClassifier, sample: Sample, method: str = "fast", seed: int = 0) -> None:
         self.classifier, self.sample, self.method, self.seed = classifier, sample, method, seed
-        self._module = classifier.module()
+        self.module = classifier.module()
         self._head = head(classifier)
         self._prepared: dict[tuple[str, int], Prepared] = {}
         solver(method)
 
     def prune(self, calibration: Calibration, plans: Sequence[SparsityPlan]) -> Steps[list[Trace]]:
-        """Solve every layer for all plans at once and measure what comes out. Yields a step a layer."""
-        names = plans[0].layers
-        calibrated = [n for n in names if n in calibration.sums]
-        weights: list[dict[str, Tensor]] = [{} for _ in plans]
-        rows: list[list[LayerStats]] = [[] for _ in plans]
-        energies: list[dict[str, Tensor]] = [{} for _ in plans]
+        """Solve every layer for all plans at once and measure what comes out. Yields several steps a layer."""
+        calibrated = [n for n in plans[0].layers if n in calibration.sums]
+        pruned: list[dict[str, Pruned]] = [{} for _ in plans]
         for done, name in enumerate(calibrated):
             yield Progress("solving", done, len(calibrated))
-            sparsities = [plan.sparsities[name] for plan in plans]
-            dense_weight = weight(self._module, name)
-            H = calibration.gram(name)
-            groups, whole = groups_of(self._module, name), row_energies(dense_weight.flatten(1), H)
-            steps = self._solve(name, dense_weight, H, sparsities, calibration.augmentations)
-            solved = yield from _within(done, len(calibrated), steps)
-            for i, pruned in enumerate(solved):
-                stats, energies[i][name] = layer_stats(
-                    name, dense_weight, pruned, H, groups=groups, solver=self.method, dense=whole
-                )
-                rows[i].append(stats)
-                # In the dense weight's own memory layout: the same kernels then run on it, to the last bit. And never
-                # as an inference tensor, which no gradient could pass, whatever mode the caller is in.
-                with torch.inference_mode(False):
-                    weights[i][name] = torch.empty_like(dense_weight, requires_grad=False)
-                weights[i][name].copy_(pruned.view_as(dense_weight))
-        probabilities = softmax(self.classifier, self.sample)
-        left = tuple(_left_dense(self.classifier, self._module, set(names), set(calibrated)))
-        return [
-            Trace(
-                dense=self.classifier,
-                sample=self.sample,
-                plan=plan,
-                solver=self.method,
-                augmentations=calibration.augmentations,
-                seed=self.seed,
-                agreement=self._agreement(probabilities, weights[i]),
-                left_dense=left,
-                _weights=weights[i],
-                _stats=tuple(rows[i]),
-                _energies=energies[i],
-            )
-            for i, plan in enumerate(plans)
-        ]
+            steps = self.layer(calibration, name, [plan.sparsities[name] for plan in plans])
+            solved = yield from within(steps, done, len(calibrated))
+            for layers, layer in zip(pruned, solved, strict=True):
+                layers[name] = layer
+        return self.traces(plans, pruned, calibration.augmentations)
 
-    def _solve(self, name: str, weight: Tensor, H: Tensor, sparsities: list[float], seen: int) -> SolverSteps:
-        if (name, seen) not in self._prepared:
-            options = {"block_size": weight[0, 0].numel()} if weight.ndim > 2 else {}
+    def layer(self, calibration: Calibration, name: str, sparsities: Sequence[float]) -> Shares[list[Pruned]]:
+        """One layer at each sparsity. Yields the share that is done."""
+        dense = weight(self.module, name)
+        H = calibration.gram(name)
+        if (name, calibration.augmentations) not in self._prepared:
+            prepared = self.prepare(dense, H)
             self._prepared = {key: p for key, p in self._prepared.items() if key[0] != name}
-            self._prepared[name, seen] = solver(self.method, **options).prepare(H)
-        prepared = self._prepared[name, seen]
-        W = weight.flatten(1)
+            self._prepared[name, calibration.augmentations] = prepared
+        prepared = self._prepared[name, calibration.augmentations]
+        solved = yield from self.solve(name, prepared, dense.flatten(1), sparsities)
+        energies, groups = row_energies(dense.flatten(1), H), groups_of(self.module, name)
+        made = []
+        for W in solved:
+            stats, energy = layer_stats(name, dense, W, H, groups=groups, solver=self.method, dense=energies)
+            made.append(Pruned(like(dense, W), stats, energy))
+        return made
+
+    def prepare(self, weight: Tensor, H: Tensor) -> Prepared:
+        """What the solver makes of a layer's Gram matrix, with the options that suit the layer's weight."""
+        # The published FastSPADE takes the k² weights of a convolution's kernel together.
+        options = {"block_size": weight[0, 0].numel()} if self.method == "fast" and weight.ndim > 2 else {}
+        return solver(self.method, **options).prepare(H)
+
+    def solve(self, name: str, prepared: Prepared, W: Tensor, sparsities: Sequence[float]) -> SolverSteps:
+        """Solve for each sparsity; the head's rows keep their floor. W: (rows, c)."""
         if name != self._head:
             return (yield from prepared.steps(W, sparsities))
         solved: list[Tensor] = []
-        for s in sparsities:
-            solved += yield from prepared.steps(W, [s], row_floor=row_floor(W.shape[1], s))
+        for i, s in enumerate(sparsities):
+            steps = prepared.steps(W, [s], row_floor=row_floor(W.shape[1], s))
+            solved += yield from part(steps, i / len(sparsities), 1 / len(sparsities))
         return solved
+
+    def traces(
+        self, plans: Sequence[SparsityPlan], pruned: Sequence[Mapping[str, Pruned]], augmentations: int, **more: Any
+    ) -> list[Trace]:
+        """The trace of each plan, from its layers. `more`: further attributes of `Trace`."""
+        probabilities = softmax(self.classifier, self.sample)
+        missed = [name for name in plans[0].layers if name not in pruned[0]]  # the forward pass did not come by
+        left = self.classifier.left_dense() | dict.fromkeys(missed, "not reached on this sample")
+        made = []
+        for plan, layers in zip(plans, pruned, strict=True):
+            weights = {name: layer.weight for name, layer in layers.items()}
+            made.append(
+                Trace(
+                    dense=self.classifier,
+                    sample=self.sample,
+                    plan=plan,
+                    solver=self.method,
+                    augmentations=augmentations,
+                    seed=self.seed,
+                    agreement=self._agreement(probabilities, weights),
+                    left_dense=left,
+                    _weights=weights,
+                    _stats=tuple(layer.stats for layer in layers.values()),
+                    _energies={name: layer.energies for name, layer in layers.items()},
+                    **more,
+                )
+            )
+        return made
 
     def _agreement(self, dense: Tensor, weights: Mapping[str, Tensor]) -> Agreement:
         module = sparse_module(self.classifier, weights)
@@ -119,21 +151,13 @@ def row_floor(columns: int, sparsity: float) -> int:
     return max(1, int(columns * (1 - sparsity) * HEAD_SHARE))
 
 
-def _within(done: int, layers: int, steps: SolverSteps) -> Steps[list[Tensor]]:
-    """A layer's shares as progress over all layers."""
-    while True:
-        try:
-            share = next(steps)
-        except StopIteration as stop:
-            solved: list[Tensor] = stop.value
-            return solved
-        yield Progress("solving", done + share, layers)
+def like(dense: Tensor, W: Tensor) -> Tensor:
+    """W, (rows, c), as the dense weight's replacement.
 
-
-def _left_dense(classifier: ImageClassifier, module: nn.Module, names: set[str], solved: set[str]) -> Iterator[str]:
-    """See `Trace.left_dense`. `names` are the plan's layers, `solved` those that were pruned."""
-    could = set(classifier.prunable()) - names  # these stay dense because they are not asked for
-    for name, part in module.named_modules():
-        weighty = any("weight" in n and p.ndim > 1 for n, p in part.named_parameters(recurse=False))
-        if name not in could | solved and (weighty or isinstance(part, nn.Conv2d | nn.Linear)):
-            yield name
+    In the dense weight's own memory layout: the same kernels then run on it, to the last bit. And never an inference
+    tensor, which no gradient could pass, whatever mode the caller is in.
+    """
+    with torch.inference_mode(False):
+        made = torch.empty_like(dense, requires_grad=False)
+    made.copy_(W.view_as(dense))
+    return made

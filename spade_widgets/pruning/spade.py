@@ -1,7 +1,8 @@
 """SPADE, the procedure: augmentations → calibration → a sparse network for one sample (SPADE, algorithm 1).
 
 `trace`, `sweep` and `trace_many` run it through. The same in steps, for whoever shows progress or may cancel:
-`calibrate` (in `calibration`), then `Pruner` (in `pruner`), which keeps what later sparsities need again.
+`trace_steps`; or `calibrate` (in `calibration`), then `Pruner` (in `pruner`), which keeps what later sparsities need
+again.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ from spade_widgets.pruning.calibration import calibrate
 from spade_widgets.pruning.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.pruning.pruner import Pruner
+from spade_widgets.pruning.sequential import sequential as in_sequence
 from spade_widgets.pruning.solvers import check_count
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.sample import Sample, Source, read_samples
+
+#: The sparsity where none is said.
+SPARSITY = 0.95
 
 
 def trace(
     classifier: ImageClassifier,
     sample: Source,
     *,
-    sparsity: float = 0.95,
+    sparsity: float | None = None,
     layers: Patterns | None = None,
     plan: SparsityPlan | Mapping[str, float] | None = None,
     solver: str = "fast",
+    sequential: bool = False,
     augmentations: int = 256,
     seed: int = 0,
 ) -> Trace:
@@ -35,10 +41,12 @@ def trace(
     Args:
         classifier: the dense classifier; it is not altered.
         sample: anything that `Sample.read` takes.
-        sparsity: share of the weights dropped in each pruned layer, in [0, 1).
+        sparsity: share of the weights dropped in each pruned layer, in [0, 1); default 0.95.
         layers: names or patterns of the pruned layers; default: the last block and the head.
         plan: a sparsity a layer, instead of `sparsity` and `layers`.
         solver: `"fast"` (FastSPADE).
+        sequential: whether to prune block by block, each for the inputs that the pruned blocks before it give. Closer
+            to the dense prediction, several times slower. See `sequential`.
         augmentations: how many images are made of the sample for calibration, at least 1; the notebook takes 1024.
         seed: of the augmentations.
 
@@ -47,7 +55,8 @@ def trace(
         ModelError: if the network's activations are not finite on the sample.
     """
     chosen = _plan(classifier, sparsity, layers, plan)
-    return finish(trace_steps(classifier, Sample.read(sample), chosen, solver, augmentations, seed))[0]
+    read = Sample.read(sample)
+    return finish(trace_steps(classifier, read, chosen, solver, augmentations, seed, sequential=sequential))[0]
 
 
 def sweep(
@@ -57,31 +66,40 @@ def sweep(
     *,
     layers: Patterns | None = None,
     solver: str = "fast",
+    sequential: bool = False,
     augmentations: int = 256,
     seed: int = 0,
 ) -> list[Trace]:
-    """A trace for each sparsity, from one calibration and one factorisation a layer. Arguments as `trace`."""
+    """A trace for each sparsity, from one calibration and one factorisation a layer. Arguments as `trace`.
+
+    Sequential traces share neither: what a layer is given depends on how sparse the ones before it are.
+    """
     plans = [SparsityPlan.uniform(classifier, s, layers) for s in sparsities]
     if not plans:
         raise InputError("There is no sparsity to sweep: give at least one.")
-    return finish(trace_steps(classifier, Sample.read(sample), plans, solver, augmentations, seed))
+    steps = trace_steps(classifier, Sample.read(sample), plans, solver, augmentations, seed, sequential=sequential)
+    return finish(steps)
 
 
 def trace_many(
     classifier: ImageClassifier,
     samples: Source | Iterable[Source],
     *,
-    sparsity: float = 0.95,
+    sparsity: float | None = None,
     layers: Patterns | None = None,
     plan: SparsityPlan | Mapping[str, float] | None = None,
     solver: str = "fast",
+    sequential: bool = False,
     augmentations: int = 256,
     seed: int = 0,
 ) -> list[Trace]:
     """A trace for each sample of a list or a folder, one after the other in bounded memory. Arguments as `trace`."""
     chosen = _plan(classifier, sparsity, layers, plan)
-    read = read_samples(samples)
-    return [finish(trace_steps(classifier, s, chosen, solver, augmentations, seed))[0] for s in read]
+    steps = (
+        trace_steps(classifier, s, chosen, solver, augmentations, seed, sequential=sequential)
+        for s in read_samples(samples)
+    )
+    return [finish(one)[0] for one in steps]
 
 
 def trace_steps(
@@ -91,6 +109,8 @@ def trace_steps(
     solver: str,
     augmentations: int,
     seed: int,
+    *,
+    sequential: bool = False,
 ) -> Steps[list[Trace]]:
     """`trace` or `sweep` in steps: yields its progress, returns a trace for each plan (all of the same layers)."""
     several = [plans] if isinstance(plans, SparsityPlan) else list(plans)
@@ -98,16 +118,18 @@ def trace_steps(
     if not several[0].layers:
         raise InputError(f"The plan names no layer of {classifier.name} to prune; it has {len(classifier.prunable())}.")
     pruner = Pruner(classifier, sample, solver, seed)
+    if sequential:
+        return (yield from in_sequence(pruner, several, augmentations))
     calibration = yield from calibrate(classifier, sample, several[0].layers, augmentations=augmentations, seed=seed)
     return (yield from pruner.prune(calibration, several))
 
 
 def _plan(
     classifier: ImageClassifier,
-    sparsity: float,
+    sparsity: float | None,
     layers: Patterns | None,
     plan: SparsityPlan | Mapping[str, float] | None,
 ) -> SparsityPlan:
     if plan is None:
-        return SparsityPlan.uniform(classifier, sparsity, layers)
+        return SparsityPlan.uniform(classifier, SPARSITY if sparsity is None else sparsity, layers)
     return SparsityPlan.check(classifier, plan.sparsities if isinstance(plan, SparsityPlan) else plan)

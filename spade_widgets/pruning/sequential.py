@@ -1,0 +1,242 @@
+"""Sequential traces: each block of the network is pruned for the inputs that the pruned blocks before it give.
+
+Pruned against dense inputs, each layer is right on its own and their errors pile up. Here the network is walked block
+by block in the order in which it runs. With the dense inputs X and the inputs Y that the part pruned so far gives, on
+the same augmentations, a layer is to keep ‖W X − W' Y‖² small. Without sparsity the best is W* = W + W (XYᵀ − YYᵀ)
+(YYᵀ)⁻¹, and for any W' the error is that of W* and ‖(W* − W') Y‖²: so W' is any solver's answer for (W*, YYᵀ).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from spade_widgets.classifier import ImageClassifier
+from spade_widgets.errors import ModelError
+from spade_widgets.products import Watch
+from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.gram import GramSum
+from spade_widgets.pruning.plan import SparsityPlan, blocks
+from spade_widgets.pruning.progress import Shares, Steps, part, within
+from spade_widgets.pruning.pruner import Pruned, Pruner, like
+from spade_widgets.pruning.trace import Trace, sparse_module
+from spade_widgets.pruning.trace_stats import layer_stats, row_energies
+from spade_widgets.sample import Sample
+from spade_widgets.weights import Product, weight
+
+#: Pull of W* towards W, as a share of the mean of H's diagonal: where the pruned part gives few independent inputs, the
+#: least squares alone would answer with huge weights.
+PULL = 0.03
+#: Share of a block's time that goes into its forward passes; the rest is for solving. For the progress alone.
+FORWARD = 0.6
+#: Augmentations are made once and kept if they take no more bytes than this; else again for each block.
+KEEP = 256 * 2**20
+
+
+def sequential(pruner: Pruner, plans: Sequence[SparsityPlan], augmentations: int) -> Steps[list[Trace]]:
+    """The trace of each plan, made block by block.
+
+    Args:
+        pruner: says the classifier, the sample, the solver and the seed of the augmentations.
+        plans: which layers, and how sparse; all of the same layers.
+        augmentations: how many, at least 1.
+
+    Raises:
+        ModelError: if activations become NaN or infinite, or the pruned network calls its layers otherwise than the
+            dense one.
+    """
+    images = _Images(pruner.classifier, pruner.sample, augmentations, pruner.seed)
+    calls = _calls(pruner.module, plans[0].layers, next(iter(images)))
+    pruned: list[dict[str, Pruned]] = []
+    for plan in plans:
+        steps = _walked(pruner, plan, calls, images)
+        solved = yield from within(
+            steps, len(pruned) * len(plan.layers), len(plans) * len(plan.layers), len(plan.layers)
+        )
+        pruned.append({name: solved[name] for name in plan.layers if name in solved})
+    return pruner.traces(plans, pruned, augmentations, sequential=True)
+
+
+def _walked(pruner: Pruner, plan: SparsityPlan, calls: Mapping[str, int], images: _Images) -> Shares[dict[str, Pruned]]:
+    """The layers of one plan."""
+    pruned: dict[str, Pruned] = {}
+    for block in walk(pruner.classifier, [name for name in plan.layers if calls[name]]):
+        done, layers = len(pruned), sum(1 for name in plan.layers if calls[name])
+        sums = {name: GramSum() for name in block}
+        weights = {name: layer.weight for name, layer in pruned.items()}
+        pairs = _Pairs(
+            pruner.module, sparse_module(pruner.classifier, weights), {name: calls[name] for name in block}, sums
+        )
+        seen = 0
+        for batch in images:
+            yield (done + FORWARD * len(block) * seen / images.count) / layers
+            pairs.run(batch)
+            seen += len(batch)
+        for i, name in enumerate(block):
+            start = done + FORWARD * len(block) + (1 - FORWARD) * i
+            yield start / layers
+            steps = _layer(pruner, name, sums.pop(name), plan.sparsities[name])
+            pruned[name] = yield from part(steps, start / layers, (1 - FORWARD) / layers)
+    return pruned
+
+
+def walk(classifier: ImageClassifier, layers: Sequence[str]) -> list[list[str]]:
+    """The layers block by block, in the order in which the network runs them; those outside of blocks each alone."""
+    order = {name: i for i, name in enumerate(classifier.prunable())}
+    members = [[name for name in block if name in set(layers)] for block in blocks(classifier)]
+    inside = {name for block in members for name in block}
+    alone = [[name] for name in layers if name not in inside]
+    found = [sorted(block, key=order.__getitem__) for block in (*members, *alone) if block]
+    return sorted(found, key=lambda block: order[block[0]])
+
+
+def target(W: Tensor, H: Tensor, C: Tensor, pull: float = PULL) -> Tensor:
+    """W* that brings ‖W X − W* Y‖² + λ ‖W* − W‖² down to its least, λ = pull · mean diag H.
+
+    That is W + W (C − H) (H + λI)⁻¹: where Y is X, or zero, W itself.
+
+    Args:
+        W: (rows, c); its rows are split evenly over the groups, in order.
+        H: Y Yᵀ, (groups, c, c).
+        C: X Yᵀ, in the same units.
+        pull: above 0.
+
+    Returns:
+        (rows, c), float64.
+
+    Raises:
+        ModelError: if H is not positive semidefinite.
+    """
+    H, C = H.double(), C.double()
+    grouped = W.double().reshape(H.shape[0], -1, W.shape[1])
+    shift = pull * H.diagonal(dim1=-2, dim2=-1).mean(-1)
+    damped = H.clone()
+    # Where all of Y is zero, so is C: any shift leaves W as it is.
+    damped.diagonal(dim1=-2, dim2=-1).add_(torch.where(shift > 0, shift, 1.0).unsqueeze(-1))
+    factor, info = torch.linalg.cholesky_ex(damped)
+    if bool(info.any()):
+        raise ModelError("The Gram matrix of the pruned network's activations is not positive semidefinite.")
+    change = torch.cholesky_solve((grouped @ (C - H)).mT, factor).mT
+    return (grouped + change).reshape(W.shape)
+
+
+def _layer(pruner: Pruner, name: str, sums: GramSum, sparsity: float) -> Shares[Pruned]:
+    """One layer, from the Gram sums of its dense and its sparse inputs side by side."""
+    dense = weight(pruner.module, name)
+    both = sums.total() * (2 / sums.columns)
+    if not bool(torch.isfinite(both).all()):
+        raise ModelError(f"The inputs of layer '{name}' are NaN or infinite on this sample, so it cannot be pruned.")
+    c = both.shape[-1] // 2
+    H, C = both[:, c:, c:].contiguous(), both[:, :c, c:]
+    W = dense.flatten(1)
+    if sparsity == 0:
+        solved = W
+    else:
+        aim = target(W, H, C).to(torch.promote_types(W.dtype, torch.float32))
+        (solved,) = yield from pruner.solve(name, pruner.prepare(dense, H), aim, [sparsity])
+    made = like(dense, solved)
+    # Row by row, ‖W X − W' Y‖² is the energy of (W, −W') on X and Y side by side.
+    missed = row_energies(torch.cat([W, -made.flatten(1)], 1), both)
+    energies = row_energies(W, both[:, :c, :c])
+    groups = both.shape[0]
+    stats, energy = layer_stats(
+        name, dense, made, H, groups=groups, solver=pruner.method, dense=energies, missed=missed
+    )
+    return Pruned(made, stats, energy)
+
+
+class _Images:
+    """The augmentations, as often as asked for; kept if they are not too large."""
+
+    def __init__(self, classifier: ImageClassifier, sample: Sample, count: int, seed: int) -> None:
+        height, width = classifier.input_size
+        size = count * len(classifier.mean) * height * width * classifier.dtype.itemsize
+        self.count = count
+        self._make: Callable[[], Iterator[Tensor]] = lambda: augment(classifier, sample, count, seed=seed)
+        self._kept: list[Tensor] | None = [] if size <= KEEP else None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if self._kept is None:
+            yield from self._make()
+            return
+        if not self._kept:
+            self._kept = list(self._make())
+        yield from self._kept
+
+
+class _Seen(BaseException):
+    """All that was looked for has been seen: the rest of the forward pass is left off. No error that a network's own
+    `except Exception` may catch.
+    """
+
+
+class _Pairs:
+    """Runs the dense and the sparse network on the same images and adds up their layers' inputs, side by side."""
+
+    def __init__(
+        self, dense: nn.Module, sparse: nn.Module, calls: Mapping[str, int], sums: Mapping[str, GramSum]
+    ) -> None:
+        self._dense, self._sparse, self._calls, self._sums = dense, sparse, calls, sums
+
+    def run(self, images: Tensor) -> None:
+        """One batch of images."""
+        waiting: dict[str, list[Product]] = {name: [] for name in self._calls}
+
+        def keep(name: str, product: Product) -> None:
+            # A copy: the network may write over what it has used.
+            waiting[name].append(replace(product, input=product.input.clone()))
+
+        def add(name: str, product: Product) -> None:
+            if not waiting[name] or waiting[name][0].input.shape != product.input.shape:
+                raise ModelError(_OTHERWISE.format(name))
+            self._sums[name].add(_side_by_side(waiting[name].pop(0), product))
+
+        self._watch(self._dense, keep, images)
+        self._watch(self._sparse, add, images)
+        for name, left in waiting.items():
+            if left:
+                raise ModelError(_OTHERWISE.format(name))
+
+    def _watch(self, module: nn.Module, report: Callable[[str, Product], None], images: Tensor) -> None:
+        left = sum(self._calls.values())
+
+        def tell(name: str, product: Product) -> None:
+            nonlocal left
+            report(name, product)
+            left -= 1
+            if not left:
+                raise _Seen
+
+        with torch.inference_mode():
+            try:
+                with Watch(module, tell, set(self._calls)):
+                    module(images)
+            except _Seen:
+                return
+
+
+_OTHERWISE = "Pruned, the network calls its layer '{}' otherwise than dense, so it cannot be pruned block by block."
+
+
+def _side_by_side(dense: Product, sparse: Product) -> Product:
+    """One product of twice as many input channels: in each group the dense ones, then the sparse ones."""
+    weight = sparse.weight
+    if not sparse.stride:
+        joined = torch.cat([dense.input, sparse.input], -1)
+    else:
+        halves = [x.reshape(len(x), sparse.groups, -1, *x.shape[2:]) for x in (dense.input, sparse.input)]
+        joined = torch.cat(halves, 2).flatten(1, 2)
+    # Of the weight its shape alone counts.
+    return replace(sparse, input=joined, weight=torch.cat([weight, weight], 1))
+
+
+def _calls(module: nn.Module, layers: Sequence[str], images: Tensor) -> Counter[str]:
+    """How often a forward pass uses each layer."""
+    calls: Counter[str] = Counter()
+    with torch.inference_mode(), Watch(module, lambda name, _product: calls.update([name]), set(layers)):
+        module(images[:1])
+    return calls
