@@ -87,6 +87,23 @@ def columns(product: Product) -> Tensor:
         return torch.cat(list(pieces), dim=1).mT.contiguous()
 
 
+def operations(product: Product) -> int:
+    """Floating point operations in the matrix products that `gram_sum` makes of a product's input."""
+    inputs = product.input
+    channels = product.weight.shape[1]
+    if product.weight.ndim == 2:
+        positions, taps = inputs.numel() // (product.groups * channels), 1
+    else:
+        geometry, inputs = _convolution(product, inputs)
+        positions, taps = inputs.shape[0] * math.prod(geometry.outputs), math.prod(geometry.kernel)
+        if taps > 1 and channels >= SHIFT_CHANNELS:
+            shifted = sum(math.prod(segment.count for segment in atom) for atom in _plan(geometry).atoms)
+            return 2 * product.groups * channels**2 * inputs.shape[0] * shifted
+    side = channels * taps
+    tiles = sum(min(TILE, side - start) * min(start + TILE, side) for start in range(0, side, TILE))
+    return 2 * product.groups * tiles * positions
+
+
 class GramSum:
     """Σ X Xᵀ over several products with weights of one shape.
 
