@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -10,9 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.solvers import check_sparsity, relative_error, solver, zeros
+from spade_widgets.pruning.solvers import check_sparsity, fast, relative_error, solver, zeros
 from spade_widgets.pruning.solvers.fast import Fast
 
 many = settings(max_examples=60, deadline=None, derandomize=True)
@@ -391,3 +392,80 @@ def test_matrices_of_other_shapes(shape: tuple[int, ...]) -> None:
 def test_weights_that_do_not_fit(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="do not fit"):
         Fast().prepare(torch.eye(4).expand(2, 4, 4)).solve(torch.ones(shape), 0.5)
+
+
+# Wide sweeps, row floors, devices
+
+
+@few
+@given(problems(), st.lists(st.tuples(sparsities, st.integers(0, 2)), min_size=1, max_size=4), st.integers(1, 9))
+def test_each_sparsity_has_its_own_row_floor(problem: Problem, asked: list[tuple[float, int]], block_size: int) -> None:
+    several = [s for s, _ in asked]
+    floors = [min(floor, problem.W.shape[1]) for _, floor in asked]
+    prepared = Fast(block_size).prepare(problem.H)
+    together = prepared.sweep(problem.W, several, row_floor=floors)
+    for pruned, sparsity, floor in zip(together, several, floors, strict=True):
+        torch.testing.assert_close(pruned, prepared.solve(problem.W, sparsity, row_floor=floor))
+
+
+def test_as_many_row_floors_as_sparsities() -> None:
+    with pytest.raises(InputError, match="2 row floors for 3 sparsities"):
+        Fast().prepare(torch.eye(4)).sweep(torch.ones(2, 4), [0, 0.1, 0.2], row_floor=[1, 1])
+
+
+@pytest.mark.parametrize("block_size", [1, 9])
+def test_wide_updates_give_the_numbers_of_narrow_ones(monkeypatch: pytest.MonkeyPatch, block_size: int) -> None:
+    X = torch.randn(1, 150, 400, dtype=torch.float64)
+    H, W = X @ X.mT, torch.randn(20, 150, dtype=torch.float64)
+    wide = Fast(block_size).prepare(H).sweep(W, [0.5, 0.9])
+    for width, panel, tile in ((1, 7, 4), (40, 150, 64), (10**6, 64, 10**6)):
+        monkeypatch.setattr(fast, "WIDE", width)
+        monkeypatch.setattr(fast, "PANEL", panel)
+        monkeypatch.setattr(fast, "TILE", tile)
+        for ours, expected in zip(Fast(block_size).prepare(H).sweep(W, [0.5, 0.9]), wide, strict=True):
+            assert torch.equal(ours == 0, expected == 0)
+            torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-11)
+
+
+def test_sparsities_in_turns_give_the_same_as_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, W = torch.randn(12, 60, dtype=torch.float64), torch.randn(8, 12, dtype=torch.float64)
+    prepared = Fast().prepare(X @ X.T)
+    together = prepared.sweep(W, [0.1, 0.5, 0.7, 0.9, 0.95])
+    shares = []
+    monkeypatch.setattr(fast, "SWEEP_BYTES", 2 * W.numel() * 8)
+    monkeypatch.setattr(fast, "WIDE", 4)
+    steps = prepared.steps(W, [0.1, 0.5, 0.7, 0.9, 0.95])
+    while True:
+        try:
+            shares.append(next(steps))
+        except StopIteration as stop:
+            for ours, expected in zip(stop.value, together, strict=True):
+                torch.testing.assert_close(ours, expected)
+            break
+    assert shares == sorted(shares)
+    assert 0 < shares[0] < shares[-1] < 1
+    assert len(shares) == 6
+
+
+@pytest.mark.parametrize("block_size", [1, 9])
+def test_a_sweep_reads_nothing_back_from_the_device(block_size: int) -> None:
+    """Fake tensors have no values: whatever would wait for one, as a read on CUDA does, raises."""
+    with FakeTensorMode() as mode, pytest.raises(DataDependentOutputException):
+        bool(torch.ones(1).sum() > 0)
+    for groups, samples in ((1, 1), (2, 3)):
+        X = torch.randn(samples, groups, 40, 60)
+        X[..., 3, :] = 0
+        prepared = Fast(block_size).prepare(X @ X.mT)
+        assert prepared.any_dead
+        with mode:
+            tensors = {name: mode.from_tensor(getattr(prepared, name)) for name in ("factor", "inverses", "dead")}
+            fake = replace(prepared, **tensors)
+            swept = fake.sweep(torch.empty(8 * groups, 40), [0.0, 0.5, 0.9], row_floor=[0, 1, 2])
+        assert [tuple(W.shape) for W in swept] == [(samples, 8 * groups, 40)] * 3
+
+
+def test_the_factor_is_that_of_the_damped_matrix() -> None:
+    X = torch.randn(300, 900, dtype=torch.float64)
+    H = X @ X.T
+    V = Fast().prepare(H).factor[0].triu()
+    torch.testing.assert_close(V @ V.T, H + 0.01 * H.diagonal().mean() * torch.eye(300, dtype=torch.float64))
