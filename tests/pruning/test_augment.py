@@ -107,3 +107,9 @@ def test_input_sizes_need_not_be_square(tiny_model: nn.Module, picture: Sample) 
     classifier = ImageClassifier(tiny_model, preprocess=preprocess)
     assert classifier.input_size == (24, 48)
     assert batch(classifier, picture, 2).shape == (2, 3, 24, 48)
+
+
+def test_any_part_of_the_sequence_can_be_made_alone(tiny: ImageClassifier, picture: Sample) -> None:
+    long = batch(tiny, picture, 12, seed=2)
+    for start, count in ((0, 3), (5, 4), (11, 1)):
+        assert torch.equal(batch(tiny, picture, count, start=start, seed=2), long[start : start + count])
