@@ -23,6 +23,9 @@ def watched(module: nn.Module, *inputs: Tensor, layers: set[str] | None = None) 
     """Layer → its products in a forward pass, which is checked to give what an unwatched one does."""
     seen: dict[str, list[Product]] = {}
     module = module.double().eval()
+    for parameter in module.parameters():
+        if parameter.ndim == 1:  # attention's biases start as zeros
+            nn.init.normal_(parameter)
     with torch.inference_mode():
         expected = module(*inputs)
         with Watch(module, lambda name, product: seen.setdefault(name, []).append(product), layers):
@@ -74,6 +77,7 @@ def test_convolutions(layer: Callable[..., nn.Module], options: dict[str, Any], 
     module.forward = module["conv"].forward
     x = torch.randn(*shape, dtype=torch.float64)
     (product,) = watched(module, x)["conv"]
+    assert product.input.ndim == product.weight.ndim
     # A convolution whose weights are one-hot hands out the patches that it sees.
     groups, side = options.get("groups", 1), product.weight[0].numel()
     probe = layer(4, groups * side, bias=False, **options).double()
