@@ -13,11 +13,13 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
 from spade_widgets.prediction import softmax
 from spade_widgets.pruning.calibration import Calibration
+from spade_widgets.pruning.forms import Form, from_blocks, to_blocks
 from spade_widgets.pruning.plan import SparsityPlan, head
-from spade_widgets.pruning.progress import Progress, Shares, Steps, part, within
+from spade_widgets.pruning.progress import Progress, Shares, Steps, within
 from spade_widgets.pruning.solvers import Prepared, SolverSteps, solver
+from spade_widgets.pruning.solvers.dual import Dual
 from spade_widgets.pruning.trace import Agreement, Trace, sparse_module
-from spade_widgets.pruning.trace_stats import LayerStats, groups_of, layer_stats, row_energies
+from spade_widgets.pruning.trace_stats import LayerStats, groups_of, layer_energies, layer_stats
 from spade_widgets.sample import Sample
 from spade_widgets.weights import weight
 
@@ -60,7 +62,7 @@ class Pruner:
 
     def prune(self, calibration: Calibration, plans: Sequence[SparsityPlan]) -> Steps[list[Trace]]:
         """Solve every layer for all plans at once and measure what comes out. Yields several steps a layer."""
-        calibrated = [n for n in plans[0].layers if n in calibration.sums]
+        calibrated = [n for n in plans[0].layers if n in calibration.columns]
         pruned: list[dict[str, Pruned]] = [{} for _ in plans]
         for done, name in enumerate(calibrated):
             yield Progress("solving", done, len(calibrated))
@@ -71,20 +73,27 @@ class Pruner:
         return self.traces(plans, pruned, calibration.augmentations)
 
     def layer(self, calibration: Calibration, name: str, sparsities: Sequence[float]) -> Shares[list[Pruned]]:
-        """One layer at each sparsity. Yields the share that is done."""
-        dense = weight(self.module, name)
-        H = calibration.gram(name)
+        """One layer at each sparsity, whatever form it is held in. Yields the share that is done."""
+        dense, form, pieces = weight(self.module, name), calibration.form(name), calibration.pieces.get(name, 1)
+        W = dense.flatten(1)
         if (name, calibration.augmentations) not in self._prepared:
-            prepared = self.prepare(dense, H)
             self._prepared = {key: p for key, p in self._prepared.items() if key[0] != name}
-            self._prepared[name, calibration.augmentations] = prepared
-        prepared = self._prepared[name, calibration.augmentations]
-        solved = yield from self.solve(name, prepared, dense.flatten(1), sparsities)
-        energies, groups = row_energies(dense.flatten(1), H), groups_of(self.module, name)
+            self._prepared[name, calibration.augmentations] = (
+                Dual().prepare_inputs(calibration.inputs[name])
+                if form == "columns"
+                else self.prepare(dense, calibration.gram(name))
+            )
+        groups = groups_of(self.module, name)
+        steps = self.solve(
+            name, self._prepared[name, calibration.augmentations], to_blocks(W, groups, pieces), sparsities
+        )
+        solved = yield from steps
+        energies = layer_energies(calibration, name, W)
         made = []
-        for W in solved:
-            stats, energy = layer_stats(name, dense, W, H, groups=groups, solver=self.method, dense=energies)
-            made.append(Pruned(like(dense, W), stats, energy))
+        for blocks in solved:
+            pruned = like(dense, from_blocks(blocks, groups, pieces))
+            missed = layer_energies(calibration, name, W - pruned.flatten(1))
+            made.append(self.measured(name, pruned, groups, form, energies, missed))
         return made
 
     def prepare(self, weight: Tensor, H: Tensor) -> Prepared:
@@ -95,13 +104,16 @@ class Pruner:
 
     def solve(self, name: str, prepared: Prepared, W: Tensor, sparsities: Sequence[float]) -> SolverSteps:
         """Solve for each sparsity; the head's rows keep their floor. W: (rows, c)."""
-        if name != self._head:
-            return (yield from prepared.steps(W, sparsities))
-        solved: list[Tensor] = []
-        for i, s in enumerate(sparsities):
-            steps = prepared.steps(W, [s], row_floor=row_floor(W.shape[1], s))
-            solved += yield from part(steps, i / len(sparsities), 1 / len(sparsities))
-        return solved
+        floors = [row_floor(W.shape[1], s) if name == self._head else 0 for s in sparsities]
+        return prepared.steps(W, sparsities, row_floor=floors)
+
+    def measured(self, name: str, pruned: Tensor, groups: int, form: Form, energies: Tensor, missed: Tensor) -> Pruned:
+        """A solved layer with its statistics. `energies`, `missed`: of the rows' dense outputs and of their errors."""
+        # What is held as columns is solved from them, by the one solver that can.
+        method = "fast" if form == "columns" else self.method
+        dense = weight(self.module, name)
+        stats, kept = layer_stats(name, dense, pruned, energies, missed, groups=groups, solver=method, form=form)
+        return Pruned(pruned, stats, kept)
 
     def traces(
         self, plans: Sequence[SparsityPlan], pruned: Sequence[Mapping[str, Pruned]], augmentations: int, **more: Any

@@ -8,6 +8,7 @@ the same augmentations, a layer is to keep ‖W X − W' Y‖² small. Without s
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,15 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.errors import ModelError
+from spade_widgets.errors import InputError, ModelError
 from spade_widgets.products import Watch
 from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.gram import GramSum
+from spade_widgets.pruning.forms import LAYER_MEMORY, Held, LayerSum
 from spade_widgets.pruning.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
 from spade_widgets.pruning.pruner import Pruned, Pruner, like
+from spade_widgets.pruning.solvers.dual import Dual
 from spade_widgets.pruning.trace import Trace, sparse_module
-from spade_widgets.pruning.trace_stats import layer_stats, row_energies
+from spade_widgets.pruning.trace_stats import input_energies, row_energies
 from spade_widgets.sample import Sample
 from spade_widgets.weights import Product, weight
 
@@ -33,6 +35,8 @@ from spade_widgets.weights import Product, weight
 PULL = 0.03
 #: Share of a block's time that goes into its forward passes; the rest is for solving. For the progress alone.
 FORWARD = 0.6
+#: Bytes that a layer's inputs may take: those of its dense and of its sparse inputs' products with both.
+MEMORY = 4 * LAYER_MEMORY
 #: Augmentations are made once and kept if they take no more bytes than this; else again for each block.
 KEEP = 256 * 2**20
 
@@ -66,7 +70,7 @@ def _walked(pruner: Pruner, plan: SparsityPlan, calls: Mapping[str, int], images
     pruned: dict[str, Pruned] = {}
     for block in walk(pruner.classifier, [name for name in plan.layers if calls[name]]):
         done, layers = len(pruned), sum(1 for name in plan.layers if calls[name])
-        sums = {name: GramSum() for name in block}
+        sums = {name: LayerSum(MEMORY) for name in block}
         weights = {name: layer.weight for name, layer in pruned.items()}
         pairs = _Pairs(
             pruner.module, sparse_module(pruner.classifier, weights), {name: calls[name] for name in block}, sums
@@ -79,7 +83,7 @@ def _walked(pruner: Pruner, plan: SparsityPlan, calls: Mapping[str, int], images
         for i, name in enumerate(block):
             start = done + FORWARD * len(block) + (1 - FORWARD) * i
             yield start / layers
-            steps = _layer(pruner, name, sums.pop(name), plan.sparsities[name])
+            steps = _layer(pruner, name, sums.pop(name).held(), plan.sparsities[name])
             pruned[name] = yield from part(steps, start / layers, (1 - FORWARD) / layers)
     return pruned
 
@@ -124,29 +128,52 @@ def target(W: Tensor, H: Tensor, C: Tensor, pull: float = PULL) -> Tensor:
     return (grouped + change).reshape(W.shape)
 
 
-def _layer(pruner: Pruner, name: str, sums: GramSum, sparsity: float) -> Shares[Pruned]:
-    """One layer, from the Gram sums of its dense and its sparse inputs side by side."""
-    dense = weight(pruner.module, name)
-    both = sums.total() * (2 / sums.columns)
-    if not bool(torch.isfinite(both).all()):
+def target_of_inputs(W: Tensor, X: Tensor, Y: Tensor, pull: float = PULL) -> Tensor:
+    """`target` from the inputs themselves, (groups, c, n): n × n matrices, not c × c."""
+    X, Y = X.double(), Y.double()
+    grouped = W.double().reshape(len(X), -1, W.shape[1])
+    shift = pull * Y.square().sum(-1).mean(-1)
+    damped = Y.mT @ Y
+    damped.diagonal(dim1=-2, dim2=-1).add_(torch.where(shift > 0, shift, 1.0).unsqueeze(-1))
+    # (X − Y) Yᵀ (Y Yᵀ + λI)⁻¹ = (X − Y) (Yᵀ Y + λI)⁻¹ Yᵀ
+    change = torch.cholesky_solve((grouped @ (X - Y)).mT, torch.linalg.cholesky(damped)).mT @ Y.mT
+    return (grouped + change).reshape(W.shape)
+
+
+def _layer(pruner: Pruner, name: str, held: Held, sparsity: float) -> Shares[Pruned]:
+    """One layer, from its dense and its sparse inputs side by side."""
+    both = held.gram if held.inputs is None else held.inputs
+    if both is None or held.pieces > 1:
+        raise InputError(
+            f"Layer '{name}' has too many inputs to be pruned block by block with so many augmentations: leave it out, "
+            "or take fewer."
+        )
+    values = both.diagonal(dim1=1, dim2=2) if held.inputs is None else both
+    if not bool(torch.isfinite(values).all()):
         raise ModelError(f"The inputs of layer '{name}' are NaN or infinite on this sample, so it cannot be pruned.")
-    c = both.shape[-1] // 2
-    H, C = both[:, c:, c:].contiguous(), both[:, :c, c:]
+    dense = weight(pruner.module, name)
     W = dense.flatten(1)
-    if sparsity == 0:
-        solved = W
-    else:
-        aim = target(W, H, C).to(torch.promote_types(W.dtype, torch.float32))
-        (solved,) = yield from pruner.solve(name, pruner.prepare(dense, H), aim, [sparsity])
-    made = like(dense, solved)
-    # Row by row, ‖W X − W' Y‖² is the energy of (W, −W') on X and Y side by side.
-    missed = row_energies(torch.cat([W, -made.flatten(1)], 1), both)
-    energies = row_energies(W, both[:, :c, :c])
-    groups = both.shape[0]
-    stats, energy = layer_stats(
-        name, dense, made, H, groups=groups, solver=pruner.method, dense=energies, missed=missed
-    )
-    return Pruned(made, stats, energy)
+    c, scale = W.shape[1], 2 / held.columns
+    dtype = torch.promote_types(W.dtype, torch.float32)
+    pruned = like(dense, W)
+    if held.inputs is None:
+        both = both * scale
+        if sparsity:
+            H = both[:, c:, c:].contiguous()
+            aim = target(W, H, both[:, :c, c:]).to(dtype)
+            (solved,) = yield from pruner.solve(name, pruner.prepare(dense, H), aim, [sparsity])
+            pruned = like(dense, solved)
+        # Row by row, W X − W' Y is (W, −W') on X and Y side by side.
+        missed = row_energies(torch.cat([W, -pruned.flatten(1)], 1), both)
+        energies = row_energies(W, both[:, :c, :c])
+        return pruner.measured(name, pruned, both.shape[0], "full", energies, missed)
+    X, Y = both[:, :c] * math.sqrt(scale), both[:, c:] * math.sqrt(scale)
+    if sparsity:
+        aim = target_of_inputs(W, X, Y).to(dtype)
+        (solved,) = yield from pruner.solve(name, Dual().prepare_inputs(Y), aim, [sparsity])
+        pruned = like(dense, solved)
+    missed = input_energies(torch.cat([W, -pruned.flatten(1)], 1), torch.cat([X, Y], 1))
+    return pruner.measured(name, pruned, len(X), "columns", input_energies(W, X), missed)
 
 
 class _Images:
@@ -178,7 +205,7 @@ class _Pairs:
     """Runs the dense and the sparse network on the same images and adds up their layers' inputs, side by side."""
 
     def __init__(
-        self, dense: nn.Module, sparse: nn.Module, calls: Mapping[str, int], sums: Mapping[str, GramSum]
+        self, dense: nn.Module, sparse: nn.Module, calls: Mapping[str, int], sums: Mapping[str, LayerSum]
     ) -> None:
         self._dense, self._sparse, self._calls, self._sums = dense, sparse, calls, sums
 

@@ -102,13 +102,12 @@ def layer_stats(
     name: str,
     weight: Tensor,
     pruned: Tensor,
-    H: Tensor,
+    energies: Tensor,
+    missed: Tensor,
     *,
     groups: int = 1,
     solver: str = "",
     form: Form = "full",
-    dense: Tensor | None = None,
-    missed: Tensor | None = None,
 ) -> tuple[LayerStats, Tensor]:
     """What pruning did to a layer.
 
@@ -116,30 +115,26 @@ def layer_stats(
         name: the layer.
         weight: its dense weight, (rows, c_in / groups, *kernel).
         pruned: the same after pruning, or (rows, c).
-        H: its Gram matrix, (c, c) or (groups, c, c).
+        energies, missed: of each row's dense output and of its error, (rows,). See `layer_energies`.
         groups: its groups.
-        solver, form: what solved it, and how H was held.
-        dense: `row_energies(weight, H)`, where it is there already.
-        missed: the rows' energies of the error, where it is not `row_energies(weight - pruned, H)`.
+        solver, form: what solved it, and how its inputs were held.
 
     Returns:
         The row of `Trace.stats()`, and per output channel the energies of the dense output and of the error: (2, rows)
         float32 on the CPU.
     """
     W, kept = weight.flatten(1), pruned.flatten(1)
-    before = row_energies(W, H) if dense is None else dense
-    after = row_energies(W.to(H.dtype) - kept.to(H.dtype), H) if missed is None else missed
     alive = kept != 0
     read = alive.view(groups, -1, *weight.shape[1:]).movedim(2, 1).flatten(2).any(2)
     counts = torch.stack([alive.sum(), (~read).sum(), (~alive.any(1)).sum()]).double()
-    sums = torch.stack([before.sum(), after.sum()]).double()
-    count, inputs, outputs, whole, missed = torch.cat([counts, sums]).tolist()  # at once: the device waits but here
-    error = missed / whole if whole > 0 else 0.0
+    sums = torch.stack([energies.sum(), missed.sum()]).double()
+    count, inputs, outputs, whole, lost = torch.cat([counts, sums]).tolist()  # at once: the device waits but here
+    error = lost / whole if whole > 0 else 0.0
     stats = LayerStats(
         name, W.numel(), int(count), 1 - int(count) / W.numel(), error, int(inputs), int(outputs), solver, form
     )
     with torch.inference_mode(False):  # an ordinary tensor, whatever mode the caller is in
-        return stats, torch.stack([before, after]).float().cpu()
+        return stats, torch.stack([energies, missed]).float().cpu()
 
 
 def row_energies(W: Tensor, H: Tensor, *, pieces: int = 1) -> Tensor:

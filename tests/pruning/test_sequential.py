@@ -20,7 +20,7 @@ from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.held_out import HeldOut
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress
-from spade_widgets.pruning.sequential import target, walk
+from spade_widgets.pruning.sequential import target, target_of_inputs, walk
 from spade_widgets.pruning.solvers import zeros
 from spade_widgets.pruning.spade import trace_steps
 from spade_widgets.weights import Product
@@ -310,3 +310,36 @@ def test_a_network_that_runs_otherwise_when_it_is_pruned(picture: sw.Sample) -> 
     classifier = sw.ImageClassifier(Fickle(), preprocess=preprocess())
     with pytest.raises(sw.ModelError, match="calls its layer 'middle' otherwise"):
         sw.trace(classifier, picture, plan={"stem": 0.9, "middle": 0.5}, augmentations=4, sequential=True)
+
+
+def test_layers_whose_matrix_is_too_large(
+    blocks: sw.ImageClassifier, picture: sw.Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held as their inputs they come out the same; where neither fits in, it is said."""
+    options: dict[str, Any] = {"augmentations": 6, "sequential": True}
+    plan = {"layers.2.conv2": 0.7, "fc": 0.5}
+    whole = sw.trace(blocks, picture, plan=plan, **options)
+    conv = (2 * 72) ** 2 * 4  # bytes of the convolution's matrix; the head's is smaller
+    monkeypatch.setattr(module, "MEMORY", conv)
+    same(whole, sw.trace(blocks, picture, plan=plan, **options))
+    monkeypatch.setattr(module, "MEMORY", conv - 1)
+    for refused in (plan, {"layers.2.conv2": 0.0}):
+        with pytest.raises(sw.InputError, match=r"'layers.2.conv2' has too many inputs"):
+            sw.trace(blocks, picture, plan=refused, **options)
+
+    for head in ({"fc": 0.5}, {"fc": 0.0}):
+        monkeypatch.setattr(module, "MEMORY", 4 * 2**30)
+        full = sw.trace(blocks, picture, plan=head, **options)
+        monkeypatch.setattr(module, "MEMORY", 2 * 8 * 6 * 4)  # six columns of the head's inputs, not their matrix
+        columns = sw.trace(blocks, picture, plan=head, **options)
+        assert [row.form for row in columns.stats()] == ["columns"]
+        torch.testing.assert_close(columns.weights()["fc"], full.weights()["fc"], rtol=1e-3, atol=1e-4)
+        assert columns.stats()[0].error == pytest.approx(full.stats()[0].error, rel=1e-3, abs=1e-6)
+
+
+def test_the_target_from_the_inputs_themselves() -> None:
+    W, X = torch.randn(6, 9), torch.randn(2, 9, 5)
+    Y = X + torch.randn(2, 9, 5)
+    torch.testing.assert_close(target_of_inputs(W, X, Y), target(W, Y @ Y.mT, X @ Y.mT), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(target_of_inputs(W, X, X), W.double())
+    assert torch.equal(target_of_inputs(W, X * 0, X * 0), W.double())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import spade_widgets as sw
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.calibration import calibrate, gram
+from spade_widgets.pruning.forms import from_blocks, to_blocks
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, finish
 from spade_widgets.pruning.pruner import Pruner, row_floor
@@ -55,7 +56,11 @@ def test_a_sweep_is_its_traces(tiny: sw.ImageClassifier, picture: sw.Sample) -> 
     swept = sw.sweep(tiny, picture, sparsities, layers="*", augmentations=5, seed=2)
     assert len(swept) == 3
     for trace, sparsity in zip(swept, sparsities, strict=True):
-        same(trace, sw.trace(tiny, picture, sparsity=sparsity, layers="*", augmentations=5, seed=2))
+        one = sw.trace(tiny, picture, sparsity=sparsity, layers="*", augmentations=5, seed=2)
+        assert trace.plan == one.plan
+        for name, weight in one.weights().items():  # in one batch sums may round otherwise
+            assert torch.equal(trace.weights()[name] == 0, weight == 0)
+            torch.testing.assert_close(trace.weights()[name], weight, rtol=1e-4, atol=1e-5)
 
 
 def test_a_sweep_calibrates_once(tiny: sw.ImageClassifier, picture: sw.Sample, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,3 +200,31 @@ def test_logits_that_are_not_finite(picture: sw.Sample) -> None:
     for call in (lambda: sw.trace(classifier, picture, augmentations=1), lambda: sw.predict(classifier, picture)):
         with pytest.raises(sw.ModelError, match="Root gives NaN or infinite logits on 'noise'"):
             call()
+
+
+def test_layers_are_solved_in_whatever_form_they_are_held(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    """Where H does not fit in: the head from its inputs' columns, the convolution from one block a channel."""
+    calibrated = [
+        finish(calibrate(tiny, picture, ["3", "7"], augmentations=3, memory=memory)) for memory in (2**30, 1000)
+    ]
+    plan = SparsityPlan({"3": 0.6, "7": 0.5})
+    full, small = (finish(Pruner(tiny, picture).prune(calibration, [plan]))[0] for calibration in calibrated)
+    assert [row.form for row in full.stats()] == ["full", "full"]
+    assert [row.form for row in small.stats()] == ["blocks", "columns"]
+    assert [(r.kept, r.total) for r in small.stats()] == [(r.kept, r.total) for r in full.stats()]
+    dense = tiny.module().get_parameter("3.weight").flatten(1)
+    blocks = calibrated[1].gram("3")
+    assert blocks.shape == (8, 9, 9)
+    pieces = solver("fast", block_size=9).prepare(blocks).solve(to_blocks(dense, 2, 4), 0.6)
+    torch.testing.assert_close(small.weights()["3"].flatten(1), from_blocks(pieces, 2, 4))
+    torch.testing.assert_close(small.weights()["7"], full.weights()["7"], rtol=1e-3, atol=1e-4)
+    assert small.stats()[1].error == pytest.approx(full.stats()[1].error, rel=1e-3)
+
+
+def test_what_is_held_as_columns_is_solved_by_the_solver_for_columns(
+    tiny: sw.ImageClassifier, picture: sw.Sample
+) -> None:
+    calibration = finish(calibrate(tiny, picture, ["7"], augmentations=3, memory=1000))
+    (trace,) = finish(Pruner(tiny, picture, "exact").prune(calibration, [SparsityPlan({"7": 0.5})]))
+    assert trace.solver == "exact"
+    assert [(row.solver, row.form) for row in trace.stats()] == [("fast", "columns")]

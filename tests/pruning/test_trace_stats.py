@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 import spade_widgets as sw
@@ -31,6 +32,13 @@ from spade_widgets.pruning.trace_stats import (
 @pytest.fixture
 def picture() -> sw.Sample:
     return sw.Sample.read(np.random.default_rng(0).integers(0, 256, (60, 50, 3), dtype=np.uint8), title="noise")
+
+
+def solved_stats(name: str, weight: Tensor, pruned: Tensor, H: Tensor, **more: Any) -> tuple[LayerStats, Tensor]:
+    """`layer_stats` of a layer whose H is known."""
+    W = weight.flatten(1)
+    missed = row_energies(W - pruned.flatten(1), H)
+    return layer_stats(name, weight, pruned, row_energies(W, H), missed, **more)
 
 
 def test_energies_are_those_of_the_outputs() -> None:
@@ -73,7 +81,7 @@ def test_a_layer_and_its_channels() -> None:
     pruned[1] = 0  # a dead output
     pruned[3:, 1] = 0  # the second input of the second group: input channel 3
     pruned[0, 0, 0, 0] = 0
-    stats, energies = layer_stats("a", layer.weight.detach(), pruned, gram(layer, x).detach(), groups=2, solver="fast")
+    stats, energies = solved_stats("a", layer.weight.detach(), pruned, gram(layer, x).detach(), groups=2, solver="fast")
     assert (stats.name, stats.total, stats.kept, stats.solver, stats.form) == (
         "a",
         108,
@@ -113,10 +121,10 @@ def test_without_energies_errors_are_not_numbers() -> None:
 
 def test_a_channel_that_is_always_zero_has_no_error() -> None:
     W, H = torch.eye(2), torch.diag(torch.tensor([1.0, 0.0]))
-    stats, energies = layer_stats("a", W, torch.zeros(2, 2), H)
+    stats, energies = solved_stats("a", W, torch.zeros(2, 2), H)
     assert [(row.energy, row.error) for row in channels(torch.zeros(2, 2), energies)] == [(1.0, 1.0), (0.0, 0.0)]
     assert stats.error == 1.0
-    stats, energies = layer_stats("a", W, torch.zeros(2, 2), torch.zeros(2, 2))
+    stats, energies = solved_stats("a", W, torch.zeros(2, 2), torch.zeros(2, 2))
     assert stats.error == 0.0
     assert [(row.energy, row.error) for row in channels(torch.zeros(2, 2), energies)] == [(0.0, 0.0)] * 2
 
@@ -174,6 +182,6 @@ def test_tables_make_frames(tiny: sw.ImageClassifier, picture: sw.Sample) -> Non
 def test_half_precision_weights_are_measured_in_float32() -> None:
     W = torch.randn(4, 6).half()
     H = gram(nn.Linear(6, 4), torch.randn(50, 6))
-    stats, _ = layer_stats("a", W, W * (W.abs() > 0.5), H)
-    exact, _ = layer_stats("a", W.double(), (W * (W.abs() > 0.5)).double(), H.double())
+    stats, _ = solved_stats("a", W, W * (W.abs() > 0.5), H)
+    exact, _ = solved_stats("a", W.double(), (W * (W.abs() > 0.5)).double(), H.double())
     assert stats.error == pytest.approx(exact.error, rel=1e-5)
