@@ -1,8 +1,8 @@
 """Augmentations: the calibration batch made from one sample (SPADE, section 3 and the authors' notebook).
 
 Random resized crop to the input size (area 0.2 to 1, aspect 3/4 to 4/3), horizontal flip, colour jitter (brightness
-0.5, hue 0.3), then the model's normalisation. The pixel operations are torchvision's; the parameters are drawn here,
-from a generator of our own, because torchvision's classes draw theirs from the caller's global one.
+0.5, hue 0.3), then the model's normalisation. The parameters are drawn here, from a generator of our own, because
+torchvision's classes draw theirs from the caller's global one.
 """
 
 from __future__ import annotations
@@ -47,8 +47,13 @@ def augment(
     done = 0
     while done < count:
         size = min(batch, count - done)
-        images = torch.stack([_augmented(picture, classifier.input_size, generator) for _ in range(size)])
-        yield classifier.normalize(images)
+        drawn = [_parameters(picture, generator) for _ in range(size)]
+        images = torch.stack([_cropped(picture, classifier.input_size, box, flip) for box, (flip, *_) in drawn])
+        numbers = torch.tensor([jitter for _, (_, *jitter) in drawn], device=images.device)
+        # A few at a time stay in a processor's cache; a GPU is better given all.
+        few = size if images.is_cuda else 2
+        parts = zip(torch.split(images, few), torch.split(numbers, few), strict=True)
+        yield classifier.normalize(torch.cat([_jittered(*part) for part in parts]))
         done += size
 
 
@@ -64,19 +69,49 @@ def _source(classifier: ImageClassifier, sample: Sample) -> Tensor:
     return resized.clamp(0, 1)
 
 
-def _augmented(picture: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
-    (top, left, height, width), (flip, brightness, hue, brightness_first) = _parameters(picture, generator)
-    out: Tensor = F.resized_crop(picture, top, left, height, width, list(size), antialias=True)
-    out = out.clamp(0, 1)
-    if flip < 0.5:
-        out = F.horizontal_flip(out)
-    jitter = [
-        lambda x: F.adjust_brightness(x, 1 + BRIGHTNESS * (2 * brightness - 1)),
-        lambda x: F.adjust_hue(x, HUE * (2 * hue - 1)),
-    ]
-    for change in jitter if brightness_first < 0.5 else reversed(jitter):
-        out = change(out)
-    return out
+def _cropped(picture: Tensor, size: tuple[int, int], box: tuple[int, int, int, int], flip: float) -> Tensor:
+    out: Tensor = F.resized_crop(picture, *box, list(size), antialias=True)
+    out = out.clamp_(0, 1)
+    return out.flip(-1) if flip < 0.5 else out
+
+
+def _jittered(images: Tensor, numbers: Tensor) -> Tensor:
+    """Brightness and hue changed, in either order. numbers: (n, 3) in [0, 1): brightness, hue, which is first."""
+    brightness, hue, first = numbers.view(-1, 3, 1, 1).unbind(1)
+    factor = 1 + BRIGHTNESS * (2 * brightness - 1)
+    before = torch.where(first < 0.5, factor, torch.ones_like(factor)).unsqueeze(1)
+    after = torch.where(first < 0.5, torch.ones_like(factor), factor).unsqueeze(1)
+    turned = _turned((images * before).clamp_(0, 1), HUE * (2 * hue - 1))
+    return turned.mul_(after).clamp_(0, 1)
+
+
+def _turned(images: Tensor, hue: Tensor) -> Tensor:
+    """What torchvision's `adjust_hue` does, image by image, at a tenth of its cost.
+
+    Largest and least channel keep their values; each channel is a function of the turned hue that rises and falls
+    between them (https://en.wikipedia.org/wiki/HSL_and_HSV#HSV_to_RGB_alternative).
+
+    Args:
+        images: (n, 3, h, w) in 0…1.
+        hue: (n, 1, 1), in turns.
+    """
+    red, green, blue = images.unbind(1)
+    most, least = images.amax(1), images.amin(1)
+    chroma = most - least
+    divisor = torch.where(chroma == 0, 1, chroma)
+    sector = torch.where(
+        red == most,
+        (green - blue).div_(divisor),
+        torch.where(green == most, (blue - red).div_(divisor).add_(2), (red - green).div_(divisor).add_(4)),
+    )
+    sector += 6 * hue
+    out = torch.empty_like(images)
+    for channel, shift in enumerate((5, 3, 1)):
+        place = sector + shift
+        place.sub_((place / 6).floor_(), alpha=6)
+        share = torch.minimum(place, 4 - place).clamp_(0, 1)
+        torch.sub(most, share.mul_(chroma), out=out[:, channel])
+    return out.clamp_(0, 1)
 
 
 def _parameters(picture: Tensor, generator: torch.Generator) -> tuple[tuple[int, int, int, int], list[float]]:

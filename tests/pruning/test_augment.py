@@ -10,9 +10,10 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import adjust_hue
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.augment import _turned, augment
 from spade_widgets.sample import Sample
 
 
@@ -113,3 +114,14 @@ def test_any_part_of_the_sequence_can_be_made_alone(tiny: ImageClassifier, pictu
     long = batch(tiny, picture, 12, seed=2)
     for start, count in ((0, 3), (5, 4), (11, 1)):
         assert torch.equal(batch(tiny, picture, count, start=start, seed=2), long[start : start + count])
+
+
+def test_hues_turn_as_torchvision_turns_them() -> None:
+    images = torch.rand(8, 3, 20, 30)
+    images[1] = images[1, :1]  # grey
+    images[2, 0] = images[2, 1]  # two channels alike
+    images[3] = images[3].round()
+    images[4] = 0
+    turns = torch.linspace(-0.5, 0.5, 8)
+    expected = torch.stack([adjust_hue(image, float(turn)) for image, turn in zip(images, turns, strict=True)])
+    torch.testing.assert_close(_turned(images, turns.view(8, 1, 1)), expected, rtol=0, atol=1e-5)
