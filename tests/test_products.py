@@ -23,9 +23,6 @@ def watched(module: nn.Module, *inputs: Tensor, layers: set[str] | None = None) 
     """Layer → its products in a forward pass, which is checked to give what an unwatched one does."""
     seen: dict[str, list[Product]] = {}
     module = module.double().eval()
-    for parameter in module.parameters():
-        if parameter.ndim == 1:  # attention's biases start as zeros
-            nn.init.normal_(parameter)
     with torch.inference_mode():
         expected = module(*inputs)
         with Watch(module, lambda name, product: seen.setdefault(name, []).append(product), layers):
@@ -151,6 +148,8 @@ class Attention(nn.Module):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(8, 2, **options)
+        for bias in (self.attention.in_proj_bias, self.attention.out_proj.bias):
+            nn.init.normal_(bias)  # they start as zeros
 
     def forward(self, query: Tensor, key: Tensor | None = None, value: Tensor | None = None) -> Tensor:
         key = query if key is None else key

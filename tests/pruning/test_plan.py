@@ -28,18 +28,18 @@ LATE = {
     "resnet18": ("layer4.1.conv1", "layer4.1.conv2", "fc"),
     "resnet50": ("layer4.2.conv1", "layer4.2.conv2", "layer4.2.conv3", "fc"),
     "mobilenet_v2": (
-        "features.17.conv.0.0", "features.17.conv.1.0", "features.17.conv.2", "features.18.0", "classifier.1",
+        "features.17.conv.0.0", "features.17.conv.2", "features.18.0", "classifier.1",
     ),
     "squeezenet1_1": ("features.12.squeeze", "features.12.expand1x1", "features.12.expand3x3", "classifier.1"),
     "swin_t": (
         "features.7.1.attn.qkv", "features.7.1.attn.proj", "features.7.1.mlp.0", "features.7.1.mlp.3", "head",
     ),
-    "convnext_tiny": ("features.7.2.block.0", "features.7.2.block.3", "features.7.2.block.5", "classifier.2"),
+    "convnext_tiny": ("features.7.2.block.3", "features.7.2.block.5", "classifier.2"),
     "regnet_x_400mf": (
         "trunk_output.block4.block4-11.f.a.0", "trunk_output.block4.block4-11.f.b.0",
         "trunk_output.block4.block4-11.f.c.0", "fc",
     ),
-    "shufflenet_v2_x0_5": ("stage4.3.branch2.0", "stage4.3.branch2.3", "stage4.3.branch2.5", "conv5.0", "fc"),
+    "shufflenet_v2_x0_5": ("stage4.3.branch2.0", "stage4.3.branch2.5", "conv5.0", "fc"),
     "vgg11": ("classifier.0", "classifier.3", "classifier.6"),
     "densenet121": ("features.denseblock4.denselayer16.conv1", "features.denseblock4.denselayer16.conv2", "classifier"),
 }  # fmt: skip
@@ -83,6 +83,16 @@ def test_structure_of_torchvisions_networks(name: str) -> None:
     assert SparsityPlan.preset(network, 0.9, "late") == SparsityPlan.uniform(network, 0.9)
     assert SparsityPlan.preset(network, 0.5, "all").layers == body(network)
     assert preset("paper-saliency").fits(network) == (name == "resnet50")
+
+
+def test_depthwise_layers_are_left_out_unless_there_is_nothing_else() -> None:
+    stack = nn.Sequential(*(nn.Conv2d(3, 3, 1, groups=3) for _ in range(5)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert late(ImageClassifier(stack)) == ("2", "3", "4")
+    stack[3] = nn.Conv2d(3, 3, 1)
+    stack[4] = nn.Conv2d(3, 1, 1)  # one row that sees all there is
+    stack[5] = nn.AdaptiveAvgPool2d((2, 1))
+    assert late(ImageClassifier(stack)) == ("3", "4")
+    assert body(ImageClassifier(stack)) == ("1", "2", "3", "4")
 
 
 def test_attention_is_part_of_its_block() -> None:
