@@ -449,19 +449,33 @@ def test_sparsities_in_turns_give_the_same_as_together(monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("block_size", [1, 9])
 def test_a_sweep_reads_nothing_back_from_the_device(block_size: int) -> None:
-    """Fake tensors have no values: whatever would wait for one, as a read on CUDA does, raises."""
-    with FakeTensorMode() as mode, pytest.raises(DataDependentOutputException):
-        bool(torch.ones(1).sum() > 0)
+    """Fake tensors, here of a GPU's, have no values: whatever would wait for one, as a read on CUDA does, raises."""
+    mode = FakeTensorMode()
+    with mode, pytest.raises(DataDependentOutputException):
+        bool(torch.ones(1, device="cuda").sum() > 0)
     for groups, samples in ((1, 1), (2, 3)):
         X = torch.randn(samples, groups, 40, 60)
         X[..., 3, :] = 0
         prepared = Fast(block_size).prepare(X @ X.mT)
         assert prepared.any_dead
         with mode:
-            tensors = {name: mode.from_tensor(getattr(prepared, name)) for name in ("factor", "inverses", "dead")}
-            fake = replace(prepared, **tensors)
-            swept = fake.sweep(torch.empty(8 * groups, 40), [0.0, 0.5, 0.9], row_floor=[0, 1, 2])
+            tensors = {
+                name: torch.empty(tensor.shape, dtype=tensor.dtype, device="cuda")
+                for name in ("factor", "inverses", "dead")
+                if isinstance(tensor := getattr(prepared, name), Tensor)
+            }
+            W = torch.empty(8 * groups, 40, device="cuda")
+            swept = replace(prepared, **tensors).sweep(W, [0.0, 0.5, 0.9], row_floor=[0, 1, 2])
         assert [tuple(W.shape) for W in swept] == [(samples, 8 * groups, 40)] * 3
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_selecting_on_a_processor_and_sorting_elsewhere_choose_the_same(ties: bool) -> None:
+    scores = torch.rand(4, 200)
+    if ties:
+        scores = (scores * 10).floor()
+    counts = [0, 1, 77, 200]
+    assert torch.equal(fast._first_on_cpu(scores, counts), fast._first(scores, torch.tensor(counts)))
 
 
 def test_the_factor_is_that_of_the_damped_matrix() -> None:

@@ -247,6 +247,9 @@ class _Sweep:
             self._barred = spared
             open_columns = (~spared).sum((1, 4)).permute(2, 0, 1)
         self._quota = _shares(left, open_columns, self._block)
+        # By block; a GPU would have to wait for them.
+        on_cpu = self._quota.device.type == "cpu"
+        self._counts: list[list[int]] = self._quota.flatten(0, 1).T.tolist() if on_cpu else []
 
     def run(self) -> Generator[float, None, None]:
         """Sweep; yields the share that is done."""
@@ -266,42 +269,49 @@ class _Sweep:
         """Sweep the left half, add its effect to the right half, sweep that: products as large as they can be."""
         blocks = math.ceil((stop - start) / self._block)
         if blocks == 1:
-            self._sweep_block(wide, start, stop)
+            self._sweep_block(wide, start, stop - start)
             return
-        middle = start + blocks // 2 * self._block
+        left = blocks // 2 * self._block
+        middle = start + left
         self._halve(wide, start, middle)
-        across = self._factor[:, start:middle, middle:stop]
-        _add_product(self._sums[:, middle:stop], across.mT, self._taken[:, start - wide : middle - wide])
+        across = self._factor.narrow(1, start, left).narrow(2, middle, stop - middle)
+        right = self._sums.narrow(1, middle, stop - middle)
+        _add_product(right, across.mT, self._taken.narrow(1, start - wide, left))
         self._halve(wide, middle, stop)
 
-    def _sweep_block(self, wide: int, start: int, stop: int) -> None:
-        dense, sums = self._dense[:, :, start:stop], self.pruned[:, :, start:stop]
-        block, width = start // self._block, stop - start
-        inverse = self._inverses[:, block, :width, :width]
-        scale = self._scale[:, :, start:stop]
+    def _sweep_block(self, wide: int, start: int, width: int) -> None:
+        dense, sums = self._dense.narrow(2, start, width), self.pruned.narrow(2, start, width)
+        block = start // self._block
+        inverse = self._inverses.narrow(1, block, 1)
+        scale = self._scale.narrow(2, start, width)
         if width == 1:
-            weights = torch.addcmul(dense, sums, inverse.view(*self._shape[:2], 1, 1, 1))
+            weights = torch.addcmul(dense, sums, inverse[..., :1, :1].reshape(scale.shape))
         else:
-            weights = dense + (inverse.mT @ self._sums[:, start:stop]).view(self._shape)
-        scores = (weights * scale).square_()
+            inverse = inverse[:, 0, :width, :width]
+            weights = dense + (inverse.mT @ self._sums.narrow(1, start, width)).view(self._shape)
+        # Where all scores have one scale, it does not change which are least.
+        scores = weights.abs() if width == 1 and self._shape[1] == 1 else (weights * scale).square_()
         if self._barred is not None:
-            scores.masked_fill_(self._barred[:, :, start:stop], torch.inf)
-        gone = self._least(scores, self._quota[:, :, block])
+            scores.masked_fill_(self._barred.narrow(2, start, width), torch.inf)
+        gone = self._least(scores, block)
         if width > 1:
             errors = scale * gone  # e_j is this times w_j
-            spread = inverse.view(*self._shape[:2], width, width, 1, 1)
+            spread = inverse.reshape(*self._shape[:2], width, width, 1, 1)
             for j in range(width - 1):
-                error = (weights[:, :, j] * errors[:, :, j]).unsqueeze(2)
-                weights[:, :, j + 1 :].addcmul_(spread[:, :, j, j + 1 :], error, value=-1)
+                error = weights.narrow(2, j, 1) * errors.narrow(2, j, 1)
+                weights.narrow(2, j + 1, width - 1 - j).addcmul_(spread[:, :, j, j + 1 :], error, value=-1)
         weights.masked_fill_(gone, 0)
-        taken = self._taken[:, start - wide : stop - wide].view(self._shape)
-        torch.sub(dense, weights, out=taken)
+        torch.sub(dense, weights, out=self._taken.narrow(1, start - wide, width).view(self._shape))
         sums.copy_(weights)
 
-    def _least(self, scores: Tensor, counts: Tensor) -> Tensor:
-        """True on the `counts[sparsity, sample]` least scores of each; ties go to the first in order."""
+    def _least(self, scores: Tensor, block: int) -> Tensor:
+        """True on as many of the least scores of each sparsity and sample as the block is to lose."""
         in_order = scores.permute(3, 0, 1, 2, 4)
-        least = _first(in_order.flatten(0, 1), counts.flatten())
+        flat = in_order.flatten(0, 1).flatten(1)
+        if self._counts:
+            least = _first_on_cpu(flat, self._counts[block])
+        else:
+            least = _first(flat, self._quota[..., block].flatten())
         return least.view(in_order.shape).permute(1, 2, 3, 0, 4)
 
 
@@ -310,6 +320,16 @@ def _first(scores: Tensor, counts: Tensor) -> Tensor:
     order = scores.flatten(1).argsort(dim=1, stable=True)
     among = torch.arange(order.shape[1], device=order.device) < counts.unsqueeze(1)
     return torch.empty_like(among).scatter_(1, order, among).view(scores.shape)
+
+
+def _first_on_cpu(scores: Tensor, counts: Sequence[int]) -> Tensor:
+    """`_first` by selecting, not sorting, for counts that are at hand. scores: (b, n), 0 or more."""
+    least = [float(row.kthvalue(count).values) if count else -1.0 for row, count in zip(scores, counts, strict=True)]
+    mask = scores <= torch.tensor(least, dtype=scores.dtype).unsqueeze(1)
+    for i, (found, count) in enumerate(zip(mask.count_nonzero(dim=1).tolist(), counts, strict=True)):
+        if found != count:  # ties
+            mask[i] = _first(scores[i : i + 1], torch.tensor([count]))
+    return mask
 
 
 def _shares(drops: Tensor, candidates: Tensor, block_size: int) -> Tensor:
