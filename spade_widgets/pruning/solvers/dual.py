@@ -25,7 +25,6 @@ from spade_widgets.pruning.precision import full_precision
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_floors, zeros
 from spade_widgets.pruning.solvers.elimination import Pacer, precisely
 from spade_widgets.pruning.solvers.fast import _shares
-from spade_widgets.pruning.solvers.selection import first
 
 #: Columns between two factorisations of K. More make the updates inside a block dear, fewer the factorisations.
 BLOCK = 64
@@ -141,7 +140,7 @@ class DualPrepared(Prepared):
         # Weights on inputs that are always zero go first: dropping them costs nothing and changes no other weight.
         at = self.dead.nonzero(as_tuple=True)
         idle = dense.mT[at].expand(len(drops), -1, -1)  # (sparsities, dead inputs, rows)
-        lost = first(idle.abs(), torch.minimum(left, torch.full_like(left, idle[:1].numel())))
+        lost = _first(idle.abs(), torch.minimum(left, torch.full_like(left, idle[:1].numel())))
         solved.mT[:, at[0], at[1]] = idle.masked_fill(lost, 0)
         left = left - lost.flatten(1).sum(1)
 
@@ -186,6 +185,14 @@ def _sweep(w: Tensor, factor: Tensor, free: Tensor, shares: Tensor) -> None:
     """
     for j in range(w.shape[2]):
         scaled = w[:, :, j] / factor[:, j, j].unsqueeze(-1)
-        gone = first(scaled.square().masked_fill_(~free[:, :, j], torch.inf), shares[:, j])
+        gone = _first(scaled.square().masked_fill_(~free[:, :, j], torch.inf), shares[:, j])
         w[:, :, j + 1 :] -= factor[:, j, j + 1 :].unsqueeze(-1) * scaled.masked_fill_(~gone, 0).unsqueeze(-2)
         w[:, :, j].masked_fill_(gone, 0)
+
+
+def _first(scores: Tensor, counts: Tensor) -> Tensor:
+    """True on the `counts[b]` least scores of each batch entry. scores: (b, …); ties go to the first in order."""
+    flat = scores.flatten(1)
+    order = flat.argsort(dim=1, stable=True)
+    chosen = torch.arange(flat.shape[1], device=flat.device) < counts.unsqueeze(1)
+    return torch.zeros_like(flat, dtype=torch.bool).scatter_(1, order, chosen).view_as(scores)

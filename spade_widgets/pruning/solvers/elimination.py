@@ -157,11 +157,10 @@ def _single_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_W
     U = w.new_empty(rows, m, n)
     D = A.diagonal(dim1=1, dim2=2)[:, :n][owner]
     w = w.reshape(rows, n).clone()
-    chosen, roots = owner.new_empty(rows, m), w.new_empty(rows, m)
+    chosen, roots = [], []
     for t in range(m):
         # The inverse of the loss: a dropped weight is then told by D = −∞ alone, and a weight of 0 comes first.
         q = (D / (w * w)).argmax(1)
-        chosen[:, t] = q
         q1 = q.unsqueeze(1)
         row = A[owner, q, :n]
         if t:
@@ -171,13 +170,14 @@ def _single_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_W
         scale = D.gather(1, q1).clamp_(min=1).rsqrt_()
         u = torch.mul(row, scale, out=U[:, t])
         root = w.gather(1, q1) * scale
-        roots[:, t : t + 1] = root
+        chosen.append(q1)
+        roots.append(root)
         w.addcmul_(u, root, value=-1)
         D.addcmul_(u, u, value=-1)
         D.scatter_(1, q1, -torch.inf)
         if pacer.due():
             yield 0.0
-    return chosen, roots.square_(), w.unsqueeze(2), U
+    return torch.cat(chosen, 1), torch.cat(roots, 1).square_(), w.unsqueeze(2), U
 
 
 def _block_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_Window]:
@@ -189,7 +189,7 @@ def _block_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_Wi
     D = A[:, : n * b, : n * b].view(-1, n, b, n, b).diagonal(dim1=1, dim2=3)  # (…, b, b, n)
     D = D[owner].permute(1, 2, 0, 3).contiguous()
     w = w.clone()
-    eye = torch.eye(b, dtype=w.dtype, device=w.device).unsqueeze(-1)
+    eye = torch.eye(b, dtype=w.dtype, device=w.device)
     scratch = w.new_empty(b + 1, b, rows, n)
     gone = w.new_zeros(rows, n)
     chosen, losses = owner.new_empty(rows, m), w.new_empty(rows, m)
@@ -203,15 +203,15 @@ def _block_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_Wi
             at_q = U[:, :done].gather(2, columns.unsqueeze(1).expand(-1, done, -1)).mT
             row.baddbmm_(at_q, U[:, :done], alpha=-1)
         lower = torch.linalg.cholesky_ex(D[:, :, R, q].permute(2, 0, 1))[0]
-        # Both solves at once: the last column is L⁻¹ w_q.
-        solved = torch.linalg.solve_triangular(lower, torch.cat((row, w[R, q].unsqueeze(2)), 2), upper=False)
-        u = U[:, done : done + b] = solved[..., :-1]
-        w.view(rows, 1, n * b).baddbmm_(solved[..., -1:].mT, u, alpha=-1)
+        whiten = torch.linalg.solve_triangular(lower, eye, upper=False)
+        u = whiten @ row
+        U[:, done : done + b] = u
+        w.view(rows, 1, n * b).baddbmm_((whiten @ w[R, q].unsqueeze(2)).mT, u, alpha=-1)
         by_block = u.view(rows, b, n, b).permute(1, 3, 0, 2).contiguous()  # (b of u, b, rows, n)
         for k in range(b):
             D.addcmul_(by_block[k].unsqueeze(0), by_block[k].unsqueeze(1), value=-1)
         gone[R, q] = torch.inf
-        D[:, :, R, q] = eye
+        D[:, :, R, q] = eye.unsqueeze(-1)
         w[R, q] = 0
         if pacer.due():
             yield 0.0

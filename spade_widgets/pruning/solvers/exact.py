@@ -18,8 +18,7 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.precision import full_precision
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
 from spade_widgets.pruning.solvers.elimination import Pacer, Steps, eliminate, precisely, row_bytes, within
-from spade_widgets.pruning.solvers.selection import first
-from spade_widgets.pruning.solvers.support import Quadratic, refit, scaled
+from spade_widgets.pruning.solvers.support import Quadratic, refit
 
 #: An input is as good as a combination of the others where they leave less than this share of its energy unexplained:
 #: H counts as singular. In float32 the losses are then good to a thousandth still.
@@ -89,27 +88,37 @@ class Exact:
         hessian.diagonal(dim1=1, dim2=2).masked_fill_(dead, 1)
         samples = H.shape[0] if H.ndim == 4 else 1
         with full_precision(H.device):
-            quadratic = _invert(hessian)
-        return ExactPrepared(quadratic, dead, order, samples, H.ndim == 4, self.block_size, self.memory)
+            inverted = _invert(hessian)
+        return ExactPrepared(*inverted, dead, order, samples, H.ndim == 4, self.block_size, self.memory)
 
 
-def _invert(H: Tensor) -> Quadratic:
-    """H (n, c, c) with its inverse, damped where it is singular."""
+def _invert(H: Tensor) -> tuple[Quadratic, Tensor, Tensor]:
+    """H (n, c, c), scaled in place to a unit diagonal and damped where it is singular, with its inverse.
+
+    Returns:
+        quadratic: the two.
+        scale: (n, c), the roots of H's diagonal; float64.
+        damping: (n,), what was added to the diagonal of 1.
+    """
     scale = H.diagonal(dim1=1, dim2=2).double().sqrt()
-    damping, inverse = torch.zeros_like(scale[:, 0]), torch.empty_like(H)
-    for i in range(len(H)):  # one at a time: in float64 each may be large
-        for damped in (0.0, DAMPING):
-            damping[i] = damped
-            lower, info = torch.linalg.cholesky_ex(scaled(H[i], scale[i], damping[i]))
-            # The squared pivots are what is left of each input by those before it, 1 / H⁻¹_jj by all the others.
-            if bool(info) or (not damped and float(lower.diagonal().min()) ** 2 < SINGULAR):
-                continue
-            inverse[i] = torch.cholesky_inverse(lower)
-            if damped or float(inverse[i].diagonal().max()) <= 1 / SINGULAR:
-                break
-        else:
-            raise ModelError("The Gram matrix is not positive semidefinite.")
-    return Quadratic(H, scale, damping, inverse)
+    damping, inverse = torch.zeros_like(H[:, 0, 0]), torch.empty_like(H)
+    for one, s, damped, inverted in zip(H, scale, damping, inverse, strict=True):  # in float64 each may be large
+        double = one.double() / s / s.unsqueeze(1)
+        lower, info = torch.linalg.cholesky_ex(double)
+        # What of an input the others leave unexplained: those before it its squared pivot, all of them 1 / H⁻¹_jj.
+        singular = bool(info) or float(lower.diagonal().min()) ** 2 < SINGULAR
+        if not singular:
+            inverted.copy_(torch.cholesky_inverse(lower))
+            singular = float(inverted.diagonal().max()) > 1 / SINGULAR
+        if singular:
+            damped.fill_(DAMPING)
+            double.diagonal().add_(DAMPING)
+            lower, info = torch.linalg.cholesky_ex(double)
+            if bool(info):
+                raise ModelError("The Gram matrix is not positive semidefinite.")
+            inverted.copy_(torch.cholesky_inverse(lower))
+        one.copy_(double)
+    return Quadratic(H, inverse), scale, damping
 
 
 @dataclass(eq=False)
@@ -120,12 +129,15 @@ class _Elimination:
         W: (rows, c), a copy.
         rank: (samples · rows, blocks), as how many-eth each block is dropped in its row.
         losses: (samples · rows, blocks), what each drop costs, in the order of dropping.
-        rows_done: how many rows of the two are there yet.
+        sequence: (samples, rows · blocks), the places of a sample's losses from the smallest to the largest; when all
+            rows are done.
+        rows_done: how many rows of `rank` and `losses` are there yet.
     """
 
     W: Tensor
     rank: Tensor
     losses: Tensor
+    sequence: Tensor
     rows_done: int = 0
 
 
@@ -135,6 +147,7 @@ class ExactPrepared(Prepared):
 
     Attributes:
         quadratic: H and H⁻¹, (samples · groups, c, c), with their columns in the blocks' order.
+        scale, damping: (samples · groups, c) and (samples · groups,): see `_invert`.
         dead: (samples · groups, c), inputs that are zero throughout, in the same order.
         order: (c,), W's columns in the blocks' order.
         samples, batched: how many samples H is of, and whether results carry a leading sample dimension.
@@ -142,6 +155,8 @@ class ExactPrepared(Prepared):
     """
 
     quadratic: Quadratic
+    scale: Tensor
+    damping: Tensor
     dead: Tensor
     order: Tensor
     samples: int
@@ -174,21 +189,24 @@ class ExactPrepared(Prepared):
         if not bool(torch.isfinite(W).all()):
             raise ModelError("The weights hold NaN or infinite values.")
         owner = torch.arange(len(self.dead), device=W.device).repeat_interleave(rows // groups)
-        scale = self.quadratic.scale[owner]
+        scale = self.scale[owner]
         w = W.detach()[:, self.order].repeat(self.samples, 1).double() * scale
         known = self._recall(W)
         yield from within(self._eliminate(known, w, owner), 0, 0.9)
         back = self.order.argsort()
-        solved = []
-        for i, (drop, floor) in enumerate(zip(drops, floors, strict=True)):
-            keep = yield from self._support(known, w, owner, drop, floor)
-            part = 0.1 / len(drops)
-            v = yield from within(refit(self.quadratic, w, keep, owner, self.memory), 0.9 + i * part, part)
-            pruned = (v / scale)[:, back].view(self.samples, rows, columns).to(W.dtype)
+        solved: list[Tensor] = []
+        turn = max(1, self.memory // (64 * w.numel()))  # sparsities at once
+        for begin in range(0, len(drops), turn):
+            keeps = []
+            for drop, floor in zip(drops[begin : begin + turn], floors[begin : begin + turn], strict=True):
+                keeps.append((yield from self._support(known, w, owner, drop, floor)))
+            count, keep = len(keeps), torch.cat(keeps)
+            steps = refit(self.quadratic, w.repeat(count, 1), keep, owner.repeat(count), self.memory)
+            v = yield from within(steps, 0.9 + 0.1 * begin / len(drops), 0.1 * count / len(drops))
+            pruned = (v.view(count, -1, columns) / scale)[..., back].view(-1, self.samples, rows, columns).to(W.dtype)
             # A row that loses nothing keeps its very bits.
-            whole = keep.view(self.samples, rows, columns).all(-1, keepdim=True)
-            pruned = torch.where(whole, W.detach(), pruned)
-            solved.append(pruned if self.batched else pruned[0])
+            pruned = torch.where(keep.view_as(pruned).all(-1, keepdim=True), W.detach(), pruned)
+            solved += list(pruned if self.batched else pruned[:, 0])
         return solved
 
     def _recall(self, W: Tensor) -> _Elimination:
@@ -198,7 +216,7 @@ class ExactPrepared(Prepared):
             rows, blocks = self.samples * W.shape[0], W.shape[1] // self.block_size
             rank = torch.empty(rows, blocks, dtype=torch.int32, device=W.device)
             losses = torch.empty(rows, blocks, dtype=self.quadratic.inverse.dtype, device=W.device)
-            known = self._known = _Elimination(W.detach().clone(), rank, losses)
+            known = self._known = _Elimination(W.detach().clone(), rank, losses, losses.new_empty(0))
         return known
 
     def _eliminate(self, known: _Elimination, w: Tensor, owner: Tensor) -> Steps[None]:
@@ -221,6 +239,8 @@ class ExactPrepared(Prepared):
             known.rank[part] = torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranks.expand_as(order))
             known.losses[part] = losses
             known.rows_done = part.stop
+            if part.stop == rows:
+                known.sequence = known.losses.view(self.samples, -1).argsort(dim=1, stable=True)
 
     def _support(self, known: _Elimination, w: Tensor, owner: Tensor, drop: int, row_floor: int) -> Steps[Tensor]:
         """Which weights stay. Of each sample's losses the smallest are taken, but a row's last `row_floor`."""
@@ -228,10 +248,10 @@ class ExactPrepared(Prepared):
         b, blocks = self.block_size, known.rank.shape[1]
         capacity = (columns - row_floor) // b
         whole = min(drop // b, rows // self.samples * capacity)
-        losses = known.losses.clone()
-        losses[:, capacity:] = torch.inf
-        wanted = torch.full((self.samples,), whole, device=w.device)
-        counts = first(losses.view(self.samples, -1), wanted).view(rows, blocks).sum(1)
+        allowed = known.sequence % blocks < capacity
+        taken = allowed & (allowed.cumsum(1) <= whole)
+        counts = torch.zeros(self.samples, rows // self.samples, dtype=torch.long, device=w.device)
+        counts = counts.scatter_add_(1, known.sequence // blocks, taken.long()).flatten()
         keep = (known.rank >= counts.unsqueeze(1)).repeat_interleave(b, 1)
         if drop > whole * b:
             yield from self._drop_parts(known, w, owner, keep, counts, drop - whole * b, row_floor)
@@ -254,7 +274,7 @@ class ExactPrepared(Prepared):
                     v = yield from refit(self.quadratic, w[one], keep[one], owner[one], self.memory)
                     block = int((known.rank[row] == counts[row]).nonzero())
                     S = keep[row].nonzero().squeeze(1)
-                    H = self.quadratic.part(owner[one], S.unsqueeze(0))[0]
+                    H = self.quadratic.H[owner[row]].double()[S][:, S]
                     inside = (S // b == block).nonzero().squeeze(1)
                     inverse = torch.linalg.inv(H)[inside][:, inside]
                     keep[row, S[inside[_cheapest(v[0, S[inside]], inverse, take)]]] = False

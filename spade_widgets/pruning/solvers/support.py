@@ -18,49 +18,14 @@ PASSES = 3
 
 @dataclass(frozen=True, eq=False)
 class Quadratic:
-    """H in a scale where its diagonal is 1: `H_ij / (s_i s_j)`, damped; made in float64 where it is needed.
+    """Some matrices H, scaled to a diagonal of 1 (more where they are damped), and their inverses.
 
     Attributes:
-        H: (n, c, c), with a positive diagonal.
-        scale: (n, c), s; float64.
-        damping: (n,), added to the diagonal of 1; float64.
-        inverse: (n, c, c), of the scaled and damped H, in H's dtype.
+        H, inverse: (n, c, c), float32 or float64.
     """
 
     H: Tensor
-    scale: Tensor
-    damping: Tensor
     inverse: Tensor
-
-    def whole(self, index: int) -> Tensor:
-        """One of the matrices, (c, c)."""
-        return scaled(self.H[index], self.scale[index], self.damping[index])
-
-    def part(self, owner: Tensor, columns: Tensor) -> Tensor:
-        """(rows, k, k): of the matrix `owner` (rows,) the rows and columns `columns` (rows, k)."""
-        scale = self.scale[owner.unsqueeze(1), columns]
-        return scaled(_part(self.H, owner, columns), scale, self.damping[owner])
-
-    def times(self, w: Tensor, owner: Tensor) -> Tensor:
-        """Each row w (rows, c) times its H."""
-        out = torch.empty_like(w)
-        for index, mine in _by_owner(owner):
-            out[mine] = w[mine] @ self.whole(index)
-        return out
-
-    def divided(self, w: Tensor, owner: Tensor) -> Tensor:
-        """Each row w (rows, c) times its H⁻¹, but for rounding."""
-        out = torch.empty_like(w)
-        for index, mine in _by_owner(owner):
-            out[mine] = w[mine] @ self.inverse[index].double()
-        return out
-
-
-def scaled(H: Tensor, scale: Tensor, damping: Tensor) -> Tensor:
-    """H (…, c, c) over scale (…, c) from both sides, plus damping (…) on the diagonal; float64."""
-    out = H.double() / scale.unsqueeze(-1) / scale.unsqueeze(-2)
-    out.diagonal(dim1=-2, dim2=-1).add_(damping.unsqueeze(-1))
-    return out
 
 
 def refit(quadratic: Quadratic, w: Tensor, keep: Tensor, owner: Tensor, memory: int) -> Steps[Tensor]:
@@ -88,42 +53,48 @@ def refit(quadratic: Quadratic, w: Tensor, keep: Tensor, owner: Tensor, memory: 
     most = [row for row, count in enumerate(kept) if columns // 2 < count < columns]
     done, total = 0, max(1, len(some) + len(most))
     for chosen, method, mask in ((some, _keeping, keep), (most, _dropping, ~keep)):
-        for rows, size in _batches(chosen, mask.sum(1).tolist() if chosen else [], memory):
+        for rows, least, most_places in _batches(chosen, mask.sum(1).tolist() if chosen else [], columns, memory):
             index = torch.tensor(rows, device=w.device)
             # Each row's places first; a shorter row is filled up with others, which `real` tells.
-            places = mask[index].to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :size]
+            places = mask[index].to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most_places]
             real = mask[index].gather(1, places)
-            solved[index] = method(quadratic, w[index], places, real, owner[index])
+            solved[index] = method(quadratic, w[index], places, real, least, owner[index])
             done += len(rows)
             yield (done - 1) / total
     return solved
 
 
-def _keeping(quadratic: Quadratic, w: Tensor, places: Tensor, real: Tensor, owner: Tensor) -> Tensor:
-    """`v_S = H_SS⁻¹ (H w)_S`. places: (rows, k), S and more; real: (rows, k), whether a place belongs to S."""
-    lower = _factor(quadratic.part(owner, places), real)
-    target = quadratic.times(w, owner).gather(1, places) * real
+def _keeping(quadratic: Quadratic, w: Tensor, places: Tensor, real: Tensor, all_real: int, owner: Tensor) -> Tensor:
+    """`v_S = H_SS⁻¹ (w H)_S`. places: (rows, k), S and more; real: (rows, k), whether a place belongs to S."""
+    lower = _factor(quadratic.H, places, real, all_real, owner)
+    target = _times(w, quadratic.H, owner).gather(1, places) * real
     return torch.zeros_like(w).scatter_(1, places, _solve(lower, target) * real)
 
 
-def _dropping(quadratic: Quadratic, w: Tensor, places: Tensor, real: Tensor, owner: Tensor) -> Tensor:
+def _dropping(quadratic: Quadratic, w: Tensor, places: Tensor, real: Tensor, all_real: int, owner: Tensor) -> Tensor:
     """The same by the dropped places D: with `G = H⁻¹`, `H_SS⁻¹ g_S = (x − G_:D G_DD⁻¹ x_D)_S` for `x = G g_S`."""
     dropped = torch.zeros_like(w, dtype=torch.bool).scatter_(1, places, real)
-    lower = _factor(_part(quadratic.inverse, owner, places).double(), real)
+    lower = _factor(quadratic.inverse, places, real, all_real, owner)
     v = w.masked_fill(dropped, 0)
     for _ in range(PASSES):
-        gradient = quadratic.times(w - v, owner).masked_fill_(dropped, 0)
-        step = quadratic.divided(gradient, owner)
+        gradient = _times(w - v, quadratic.H, owner).masked_fill_(dropped, 0)
+        step = _times(gradient, quadratic.inverse, owner)
         held = torch.zeros_like(w).scatter_(1, places, _solve(lower, step.gather(1, places) * real) * real)
-        v += (step - quadratic.divided(held, owner)).masked_fill_(dropped, 0)
+        v += (step - _times(held, quadratic.inverse, owner)).masked_fill_(dropped, 0)
     return v
 
 
-def _factor(system: Tensor, real: Tensor) -> Tensor:
-    """The Cholesky factors of systems whose places that are not real are cut off and made the identity."""
-    system *= real.unsqueeze(1) & real.unsqueeze(2)
-    system.diagonal(dim1=1, dim2=2).add_(real.logical_not())
-    lower: Tensor = torch.linalg.cholesky_ex(system)[0]
+def _factor(matrices: Tensor, places: Tensor, real: Tensor, all_real: int, owner: Tensor) -> Tensor:
+    """The Cholesky factors of the matrices' parts at `places`, those that are not real made the identity; float64.
+
+    The first `all_real` places are real in every row.
+    """
+    rows = matrices[owner.unsqueeze(1), places]
+    part = rows.gather(2, places.unsqueeze(1).expand(-1, places.shape[1], -1)).double()
+    part[:, all_real:] *= real.unsqueeze(1) & real[:, all_real:].unsqueeze(2)
+    part[:, :, all_real:] *= real.unsqueeze(2) & real[:, all_real:].unsqueeze(1)
+    part.diagonal(dim1=1, dim2=2).add_(real.logical_not())
+    lower: Tensor = torch.linalg.cholesky_ex(part)[0]
     return lower
 
 
@@ -131,21 +102,23 @@ def _solve(lower: Tensor, right: Tensor) -> Tensor:
     return torch.cholesky_solve(right.unsqueeze(2), lower).squeeze(2)
 
 
-def _part(matrices: Tensor, owner: Tensor, columns: Tensor) -> Tensor:
-    return matrices[owner.view(-1, 1, 1), columns.unsqueeze(2), columns.unsqueeze(1)]
-
-
-def _by_owner(owner: Tensor) -> Iterator[tuple[int, Tensor]]:
+def _times(w: Tensor, matrices: Tensor, owner: Tensor) -> Tensor:
+    """Each row of w (rows, c) times its own of the matrices (n, c, c), in w's dtype."""
+    if len(matrices) == 1:
+        return w @ matrices[0].to(w.dtype)
+    out = torch.empty_like(w)
     for index in sorted(set(owner.tolist())):
-        yield index, (owner == index).nonzero().squeeze(1)
+        mine = (owner == index).nonzero().squeeze(1)
+        out[mine] = w[mine] @ matrices[index].to(w.dtype)
+    return out
 
 
-def _batches(rows: list[int], sizes: list[int], memory: int) -> Iterator[tuple[list[int], int]]:
-    """Rows of like sizes together, and the largest size among them, so that a few float64 systems fit the memory."""
+def _batches(rows: list[int], sizes: list[int], columns: int, memory: int) -> Iterator[tuple[list[int], int, int]]:
+    """Rows of like sizes together, with the least and the largest size, so that their systems fit the memory."""
     rows = sorted(rows, key=lambda row: sizes[row])
     while rows:
         batch = rows[-BATCH:]
         size = sizes[batch[-1]]
-        batch = batch[-max(1, memory // (4 * 8 * size * size)) :]
-        yield batch, size
+        batch = batch[-max(1, memory // (8 * size * (4 * size + columns))) :]
+        yield batch, sizes[batch[0]], size
         del rows[-len(batch) :]
