@@ -11,7 +11,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `of` units of a stage (`"calibrating"`: augmentations; `"solving"`: layers, in parts)."""
+    """`done` of `of` units of a stage.
+
+    `"calibrating"`: augmentations; `"solving"`: layers, in parts; `"searching"`: plans judged, of at most so many.
+    """
 
     stage: str
     done: float

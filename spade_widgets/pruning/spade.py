@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.fidelity import check_fidelity, faithful
 from spade_widgets.pruning.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.pruning.pruner import Pruner
@@ -31,6 +32,7 @@ def trace(
     sparsity: float | None = None,
     layers: Patterns | None = None,
     plan: SparsityPlan | Mapping[str, float] | None = None,
+    fidelity: float | None = None,
     solver: str = "fast",
     sequential: bool = False,
     augmentations: int = 256,
@@ -44,6 +46,9 @@ def trace(
         sparsity: share of the weights dropped in each pruned layer, in [0, 1); default 0.95.
         layers: names or patterns of the pruned layers; default: the last block and the head.
         plan: a sparsity a layer, instead of `sparsity` and `layers`.
+        fidelity: instead of a sparsity, how often the trace is to say what the dense network says, in (0, 1]: the
+            share of further augmentations (not those of the calibration) on which both name the same class. The trace
+            gets the sparsest plan found that does so and keeps the sample's own class. See `fidelity.faithful`.
         solver: `"fast"` (FastSPADE).
         sequential: whether to prune block by block, each for the inputs that the pruned blocks before it give. Closer
             to the dense prediction, several times slower. See `sequential`.
@@ -51,12 +56,13 @@ def trace(
         seed: of the augmentations.
 
     Raises:
-        InputError: for a sample, sparsity, layer, solver or number that cannot be used.
+        InputError: for a sample, sparsity, layer, solver or number that cannot be used, or a fidelity that is given
+            beside a sparsity or a plan.
         ModelError: if the network's activations are not finite on the sample.
     """
-    chosen = _plan(classifier, sparsity, layers, plan)
+    chosen = _plan(classifier, sparsity, layers, plan, fidelity)
     read = Sample.read(sample)
-    return finish(trace_steps(classifier, read, chosen, solver, augmentations, seed, sequential=sequential))[0]
+    return finish(_one(classifier, read, chosen, fidelity, solver, augmentations, seed, sequential))
 
 
 def sweep(
@@ -88,18 +94,16 @@ def trace_many(
     sparsity: float | None = None,
     layers: Patterns | None = None,
     plan: SparsityPlan | Mapping[str, float] | None = None,
+    fidelity: float | None = None,
     solver: str = "fast",
     sequential: bool = False,
     augmentations: int = 256,
     seed: int = 0,
 ) -> list[Trace]:
     """A trace for each sample of a list or a folder, one after the other in bounded memory. Arguments as `trace`."""
-    chosen = _plan(classifier, sparsity, layers, plan)
-    steps = (
-        trace_steps(classifier, s, chosen, solver, augmentations, seed, sequential=sequential)
-        for s in read_samples(samples)
-    )
-    return [finish(one)[0] for one in steps]
+    chosen = _plan(classifier, sparsity, layers, plan, fidelity)
+    read = read_samples(samples)
+    return [finish(_one(classifier, s, chosen, fidelity, solver, augmentations, seed, sequential)) for s in read]
 
 
 def trace_steps(
@@ -114,9 +118,7 @@ def trace_steps(
 ) -> Steps[list[Trace]]:
     """`trace` or `sweep` in steps: yields its progress, returns a trace for each plan (all of the same layers)."""
     several = [plans] if isinstance(plans, SparsityPlan) else list(plans)
-    check_count(augmentations, "number of augmentations")
-    if not several[0].layers:
-        raise InputError(f"The plan names no layer of {classifier.name} to prune; it has {len(classifier.prunable())}.")
+    _check(classifier, several[0], augmentations)
     pruner = Pruner(classifier, sample, solver, seed)
     if sequential:
         return (yield from in_sequence(pruner, several, augmentations))
@@ -124,12 +126,42 @@ def trace_steps(
     return (yield from pruner.prune(calibration, several))
 
 
+def _one(
+    classifier: ImageClassifier,
+    sample: Sample,
+    plan: SparsityPlan,
+    fidelity: float | None,
+    solver: str,
+    augmentations: int,
+    seed: int,
+    sequential: bool,
+) -> Steps[Trace]:
+    """One trace; with a fidelity the plan says the layers alone."""
+    if fidelity is None:
+        steps = trace_steps(classifier, sample, plan, solver, augmentations, seed, sequential=sequential)
+        return (yield from steps)[0]
+    _check(classifier, plan, augmentations)
+    pruner = Pruner(classifier, sample, solver, seed)
+    return (yield from faithful(pruner, plan.layers, check_fidelity(fidelity), augmentations, in_sequence=sequential))
+
+
+def _check(classifier: ImageClassifier, plan: SparsityPlan, augmentations: int) -> None:
+    check_count(augmentations, "number of augmentations")
+    if not plan.layers:
+        raise InputError(f"The plan names no layer of {classifier.name} to prune; it has {len(classifier.prunable())}.")
+
+
 def _plan(
     classifier: ImageClassifier,
     sparsity: float | None,
     layers: Patterns | None,
     plan: SparsityPlan | Mapping[str, float] | None,
+    fidelity: float | None,
 ) -> SparsityPlan:
+    if fidelity is not None:
+        check_fidelity(fidelity)
+        if sparsity is not None or plan is not None:
+            raise InputError("A fidelity is asked for instead of a sparsity or a plan: give one of the three.")
     if plan is None:
         return SparsityPlan.uniform(classifier, SPARSITY if sparsity is None else sparsity, layers)
     return SparsityPlan.check(classifier, plan.sparsities if isinstance(plan, SparsityPlan) else plan)

@@ -96,15 +96,14 @@ class Trace:
     _weights: Mapping[str, Tensor] = field(repr=False)
     _stats: tuple[LayerStats, ...] = field(repr=False)
     _energies: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
+    sequential: bool = False
+    fidelity: Fidelity | None = None
     versions: Mapping[str, str] = field(default_factory=current_versions, repr=False)
     dense_digest: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "dense_digest", self.dense_digest or self.dense.digest)
         object.__setattr__(self, "_written", self._writes())
-
-    sequential: bool = False
-    fidelity: Fidelity | None = None
 
     @property
     def classifier(self) -> ImageClassifier:
