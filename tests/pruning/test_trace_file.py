@@ -7,7 +7,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets.pruning import trace_file
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.trace import Fidelity, Trace
 
 from . import nets
 from .test_trace import NETS, preprocess
@@ -124,6 +124,19 @@ def test_it_says_how_to_make_it_again(trace: Trace, tiny: sw.ImageClassifier, pa
     assert trace.sample.mask is not None
     assert (loaded.sample.mask == trace.sample.mask).all()
     assert loaded.sample.label == "bee"
+
+
+@pytest.mark.parametrize("fidelity", [None, Fidelity(0.9, 0.95, 64)])
+@pytest.mark.parametrize("sequential", [False, True])
+def test_whatever_way_it_was_made_is_kept(
+    tiny: sw.ImageClassifier, picture: sw.Sample, path: Path, sequential: bool, fidelity: Fidelity | None
+) -> None:
+    trace = sw.trace(tiny, picture, layers="*", sequential=sequential, augmentations=2)
+    trace = replace(trace, fidelity=fidelity)
+    trace.save(path)
+    loaded = Trace.load(path, tiny)
+    assert (loaded.sequential, loaded.fidelity) == (sequential, fidelity)
+    same(trace, loaded)
 
 
 def test_it_loads_for_another_copy_of_the_classifier(

@@ -28,6 +28,8 @@ from spade_widgets.pruning.trace_stats import (
     row_energies,
 )
 
+from .test_trace import preprocess
+
 
 @pytest.fixture
 def picture() -> sw.Sample:
@@ -56,7 +58,7 @@ def test_energies_are_those_of_the_outputs() -> None:
 def test_energies_in_every_form(picture: sw.Sample, form: str) -> None:
     """Against the outputs themselves; in blocks, of each piece of the inputs on its own."""
     model = nn.Sequential(nn.AdaptiveAvgPool2d(6), nn.Flatten(), nn.Linear(108, 5, bias=False)).eval()
-    classifier = sw.ImageClassifier(model)
+    classifier = sw.ImageClassifier(model, preprocess=preprocess)
     # 108² · 4 = 46,656 bytes in full; 12 columns are 5,184; four blocks 11,664
     memory = {"full": 50_000, "columns": 20_000, "blocks": 12_000}[form]
     count = 200 if form == "blocks" else 12
