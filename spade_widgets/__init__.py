@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from spade_widgets.attribution import saliency as saliency
     from spade_widgets.classifier import ImageClassifier as ImageClassifier
     from spade_widgets.errors import InputError as InputError
     from spade_widgets.errors import ModelError as ModelError
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from spade_widgets.neuron import Neuron as Neuron
     from spade_widgets.prediction import predict as predict
     from spade_widgets.pruning.plan import SparsityPlan as SparsityPlan
+    from spade_widgets.pruning.sensitivity import sensitivity as sensitivity
     from spade_widgets.pruning.spade import sweep as sweep
     from spade_widgets.pruning.spade import trace as trace
     from spade_widgets.pruning.spade import trace_many as trace_many
@@ -37,6 +39,8 @@ _HOMES = {
     "SparsityPlan": "pruning.plan",
     "Trace": "pruning.trace",
     "predict": "prediction",
+    "saliency": "attribution",
+    "sensitivity": "pruning.sensitivity",
     "sweep": "pruning.spade",
     "trace": "pruning.spade",
     "trace_many": "pruning.spade",
@@ -54,6 +58,7 @@ __all__ = [
     "Trace",
     "__version__",
     "predict",
+    "sensitivity",
     "sweep",
     "trace",
     "trace_many",

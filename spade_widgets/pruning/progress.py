@@ -13,7 +13,8 @@ T = TypeVar("T")
 class Progress:
     """`done` of `of` units of a stage.
 
-    `"calibrating"`: augmentations; `"solving"`: layers, in parts; `"searching"`: plans judged, of at most so many.
+    `"calibrating"`: augmentations; `"solving"`: layers, in parts; `"searching"`: plans judged, of at most so many;
+    `"judging"`: pruned networks.
     """
 
     stage: str
