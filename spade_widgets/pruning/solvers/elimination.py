@@ -33,7 +33,7 @@ _Window: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
 
 #: Rows of up to so many columns are eliminated in one window: a refresh would cost more than it saves.
 SHORT = 64
-#: Floating point operations of a refresh between two chances to cancel.
+#: Floating point operations between two chances to cancel.
 SLICE = 2e9
 #: Seconds between two yields.
 PAUSE = 0.05

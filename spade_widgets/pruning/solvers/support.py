@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spade_widgets.pruning.solvers.elimination import Steps
+from spade_widgets.pruning.solvers.elimination import SLICE, Steps
 
 #: Rows that are solved together at most: few enough that those of about one size are padded little.
 BATCH = 64
@@ -52,6 +52,8 @@ def refit(quadratic: Quadratic, w: Tensor, keep: Tensor, owner: Tensor, memory: 
     some = [row for row, count in enumerate(kept) if 0 < count <= columns // 2]
     most = [row for row, count in enumerate(kept) if columns // 2 < count < columns]
     done, total = 0, max(1, len(some) + len(most))
+    if 16 * quadratic.H.numel() <= memory:  # else each batch makes its own, again and again
+        quadratic = Quadratic(quadratic.H.double(), quadratic.inverse.double() if most else quadratic.inverse)
     for chosen, method, mask in ((some, _keeping, keep), (most, _dropping, ~keep)):
         for rows, least, most_places in _batches(chosen, mask.sum(1).tolist() if chosen else [], columns, memory):
             index = torch.tensor(rows, device=w.device)
@@ -114,11 +116,15 @@ def _times(w: Tensor, matrices: Tensor, owner: Tensor) -> Tensor:
 
 
 def _batches(rows: list[int], sizes: list[int], columns: int, memory: int) -> Iterator[tuple[list[int], int, int]]:
-    """Rows of like sizes together, with the least and the largest size, so that their systems fit the memory."""
+    """Rows of like sizes together, with the least and the largest size, so that their systems fit the memory.
+
+    And few enough that a batch takes a moment only.
+    """
     rows = sorted(rows, key=lambda row: sizes[row])
     while rows:
         batch = rows[-BATCH:]
         size = sizes[batch[-1]]
-        batch = batch[-max(1, memory // (8 * size * (4 * size + columns))) :]
+        fitting = min(memory // (8 * size * (4 * size + columns)), int(SLICE / size**3))
+        batch = batch[-max(1, fitting) :]
         yield batch, sizes[batch[0]], size
         del rows[-len(batch) :]
