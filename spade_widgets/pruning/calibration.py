@@ -24,6 +24,8 @@ from spade_widgets.pruning.solvers import check_count
 from spade_widgets.sample import Sample
 from spade_widgets.weights import Product
 
+#: Augmentations a forward pass. A processor's caches hold the activations of a few; a GPU wants work.
+BATCH_CPU, BATCH_GPU = 8, 64
 #: Augmentations after which a progressive calibration gives out what it has. See `stages`.
 STAGES = (16, 64, 256, 1024)
 
@@ -137,7 +139,7 @@ def calibrate(
     augmentations: int = 256,
     start: int = 0,
     seed: int = 0,
-    batch: int = 32,
+    batch: int | None = None,
     memory: int = LAYER_MEMORY,
 ) -> Steps[Calibration]:
     """Run the dense model over the sample's augmentations and collect the named layers' Gram matrices.
@@ -148,6 +150,7 @@ def calibrate(
         augmentations: how many, at least 1.
         start: the number of the first: those from `start` on add to a calibration of those up to `start`, wherever and
             in whatever process either was made.
+        batch: augmentations a forward pass; by default what suits the device. It changes the order of sums alone.
         memory: bytes that one layer's matrix may take; see `Calibration`.
 
     Raises:
@@ -168,7 +171,7 @@ def stages(
     *,
     counts: Sequence[int] = STAGES,
     seed: int = 0,
-    batch: int = 32,
+    batch: int | None = None,
     memory: int = LAYER_MEMORY,
 ) -> Iterator[Steps[Calibration]]:
     """A calibration that gets better: in steps for each stage, each of which goes on from where the last one ended.
@@ -192,13 +195,25 @@ def stages(
         yield collector.collect(edges[i - 1], edges[i], 0)
 
 
+def batch_size(classifier: ImageClassifier) -> int:
+    """How many augmentations suit a forward pass on the classifier's device."""
+    return BATCH_CPU if classifier.device.type == "cpu" else BATCH_GPU
+
+
 class _Collector:
     """Forward passes of the dense model over one sample's augmentations, and what they add up to."""
 
     def __init__(
-        self, classifier: ImageClassifier, sample: Sample, layers: Iterable[str], seed: int, batch: int, memory: int
+        self,
+        classifier: ImageClassifier,
+        sample: Sample,
+        layers: Iterable[str],
+        seed: int,
+        batch: int | None,
+        memory: int,
     ) -> None:
-        self._classifier, self._sample, self._seed, self._batch = classifier, sample, seed, batch
+        self._classifier, self._sample, self._seed = classifier, sample, seed
+        self._batch = batch or batch_size(classifier)
         self._memory = memory
         self._layers = set(layers)
         self._sums: dict[str, LayerSum] = {}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
 from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.calibration import batch_size
 from spade_widgets.pruning.trace import sparse_module
 from spade_widgets.sample import Sample
 
@@ -40,16 +41,18 @@ class HeldOut:
         classifier, sample: as in `trace`.
         count: how many augmentations, at least 1.
         seed: of the calibration; these are others.
-        batch: how many go through the network at once.
+        batch: how many go through the network at once; by default what suits the device.
 
     Raises:
         ModelError: if the dense network's logits are NaN or infinite on one.
     """
 
-    def __init__(self, classifier: ImageClassifier, sample: Sample, count: int, seed: int = 0, batch: int = 32) -> None:
+    def __init__(
+        self, classifier: ImageClassifier, sample: Sample, count: int, seed: int = 0, batch: int | None = None
+    ) -> None:
         self.count = count
         self._classifier, self._title = classifier, sample.title
-        others = augment(classifier, sample, count, seed=(seed + OTHER) % 2**64, batch=batch)
+        others = augment(classifier, sample, count, seed=(seed + OTHER) % 2**64, batch=batch or batch_size(classifier))
         self._batches = [classifier.prepare(sample), *others]
         self._dense = self._run(classifier.module())
 

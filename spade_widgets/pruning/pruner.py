@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
@@ -59,6 +59,11 @@ class Pruner:
         self._head = head(classifier)
         self._prepared: dict[tuple[str, int], Prepared] = {}
         solver(method)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory held by what later sparsities need again."""
+        return sum(tensor_sizes(list(self._prepared.values())).values())
 
     def prune(self, calibration: Calibration, plans: Sequence[SparsityPlan]) -> Steps[list[Trace]]:
         """Solve every layer for all plans at once and measure what comes out. Yields several steps a layer."""
@@ -152,6 +157,20 @@ class Pruner:
         log_sparse = logits.log_softmax(0)
         kl = float((dense * (dense.clamp(min=1e-30).log() - log_sparse)).sum())
         return Agreement(int(dense.argmax()), int(logits.argmax()), max(0.0, kl))
+
+
+def tensor_sizes(value: object) -> dict[int, int]:
+    """The memory behind every tensor in a value, its containers and dataclasses: address → bytes."""
+    if isinstance(value, Tensor):
+        storage = value.untyped_storage()
+        return {storage.data_ptr(): storage.nbytes()}
+    if isinstance(value, list | tuple):
+        parts: Iterable[object] = value
+    elif isinstance(value, Mapping):
+        parts = value.values()
+    else:
+        parts = vars(value).values() if is_dataclass(value) else ()
+    return {address: size for part in parts for address, size in tensor_sizes(part).items()}
 
 
 def row_floor(columns: int, sparsity: float) -> int:

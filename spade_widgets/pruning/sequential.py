@@ -20,6 +20,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.products import Watch
 from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.calibration import batch_size
 from spade_widgets.pruning.forms import LAYER_MEMORY, Held, LayerSum
 from spade_widgets.pruning.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
@@ -183,7 +184,9 @@ class _Images:
         height, width = classifier.input_size
         size = count * len(classifier.mean) * height * width * classifier.dtype.itemsize
         self.count = count
-        self._make: Callable[[], Iterator[Tensor]] = lambda: augment(classifier, sample, count, seed=seed)
+        self._make: Callable[[], Iterator[Tensor]] = lambda: augment(
+            classifier, sample, count, seed=seed, batch=batch_size(classifier)
+        )
         self._kept: list[Tensor] | None = [] if size <= KEEP else None
 
     def __iter__(self) -> Iterator[Tensor]:

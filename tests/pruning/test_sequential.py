@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from spade_widgets import demo
 from spade_widgets.products import Watch
 from spade_widgets.pruning import sequential as module
 from spade_widgets.pruning.augment import augment
+from spade_widgets.pruning.calibration import batch_size
 from spade_widgets.pruning.held_out import HeldOut
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress
@@ -262,7 +264,7 @@ def test_progress_and_leaving_it_off(blocks: sw.ImageClassifier, picture: sw.Sam
     assert steps[0] == Progress("solving", 0, 8)
     assert done == sorted(set(done))
     assert done[-1] < 8
-    assert len(done) >= 5 * 3 + 8  # every batch of every block, and every layer
+    assert len(done) >= 5 * math.ceil(70 / batch_size(blocks)) + 8  # every batch of every block, and every layer
     for after in range(0, len(steps), len(steps) // 4):
         running = trace_steps(blocks, picture, plan, "fast", 70, 0, sequential=True)
         for _ in range(after + 1):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import calibrate, gram
+from spade_widgets.pruning.calibration import batch_size, calibrate, gram
 from spade_widgets.pruning.forms import from_blocks, to_blocks
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, finish
@@ -107,8 +107,10 @@ def test_the_default_is_the_last_block_and_the_head(tiny: sw.ImageClassifier, pi
 def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
     plan = SparsityPlan.uniform(tiny, 0.5, "*")
     steps = list(trace_steps(tiny, picture, plan, "fast", 70, 0))
-    assert steps[:3] == [Progress("calibrating", done, 70) for done in (0, 32, 64)]
-    solving = steps[3:]
+    batch = batch_size(tiny)
+    calibrating = [Progress("calibrating", done, 70) for done in range(0, 70, batch)]
+    assert steps[: len(calibrating)] == calibrating
+    solving = steps[len(calibrating) :]
     assert {step.stage for step in solving} == {"solving"}
     assert {step.of for step in solving} == {3}
     done = [step.done for step in solving]  # layers, in parts

@@ -13,6 +13,7 @@ from PIL import Image
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.pruning.calibration import batch_size
 from spade_widgets.runtime import explore as module
 from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working, explore
 from spade_widgets.runtime.session import Pruning, Session
@@ -123,7 +124,7 @@ def test_a_dear_dense_picture_does_not_keep_the_trace_waiting(session: Session, 
 
 @pytest.mark.usefixtures("clock")
 def test_a_long_calibration_leaves_the_dense_picture_at_its_end(session: Session) -> None:
-    session.augmentations = 32 * (STEPS + 4)
+    session.augmentations = batch_size(session.classifier) * (STEPS + 4)
     said = told(explore(session, select(session)))
     assert said.count("calibrating") == STEPS + 4
     assert [line for line in said if line.startswith("dense")] == [f"dense {i + 1}" for i in range(STEPS)]
