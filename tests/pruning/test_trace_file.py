@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import stat
@@ -16,6 +17,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -220,8 +222,8 @@ def test_the_picture_takes_nothing_else_along(tiny: sw.ImageClassifier, path: Pa
     image.info["comment"] = image.info["icc_profile"] = b"secret place"
     trace = sw.trace(tiny, sw.Sample(image), augmentations=1)
     trace.save(path)
-    assert b"secret" not in path.read_bytes()
-    assert b"secret" not in load_file(path)["sample/png"].numpy().tobytes()
+    png = load_file(path)["sample/png"].numpy().tobytes()
+    assert Image.open(io.BytesIO(png)).info == {}
 
 
 # Other classifiers
