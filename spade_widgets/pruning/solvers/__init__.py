@@ -17,8 +17,10 @@ from spade_widgets.pruning.solvers.base import (
 )
 from spade_widgets.pruning.solvers.exact import Exact
 from spade_widgets.pruning.solvers.fast import Fast
+from spade_widgets.pruning.solvers.magnitude import Magnitude
+from spade_widgets.pruning.solvers.refined import Refined
 
-SOLVERS: dict[str, Callable[..., Solver]] = {"exact": Exact, "fast": Fast}
+SOLVERS: dict[str, Callable[..., Solver]] = {"exact": Exact, "fast": Fast, "magnitude": Magnitude, "refined": Refined}
 
 __all__ = [
     "SOLVERS",
