@@ -37,7 +37,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.products import Watch
 from spade_widgets.pruning import gram
 from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import Calibration, calibrate
+from spade_widgets.pruning.calibration import Calibration, batch_size, calibrate
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers import solver
@@ -91,7 +91,7 @@ class Ours:
 
     def forward(self) -> None:
         with torch.inference_mode():
-            for images in self.work.batches(32):
+            for images in self.work.batches(batch_size(self.work.classifier)):
                 self.work.module(images)
 
     def calibrate(self) -> Calibration:
@@ -231,9 +231,14 @@ def alone(options: argparse.Namespace) -> None:
 
 
 def _peak(device: torch.device) -> float:
+    """MiB that this process, or its GPU, has held at most."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    status = Path("/proc/self/status")
+    if status.is_file():  # getrusage would count what the parent held when it forked
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def main() -> None:
