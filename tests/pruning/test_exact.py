@@ -154,6 +154,16 @@ def test_long_rows_agree_with_the_textbook() -> None:
     torch.testing.assert_close(single.double(), expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("block", [3, 9])
+def test_long_rows_in_blocks_agree_with_the_textbook(block: int) -> None:
+    problem = layer(3, 108)
+    prepared, blocks = Exact(block_size=block).prepare(problem.H), 3 * 108 // block
+    for share in (0.3, 0.6, 0.9):
+        drops = int(share * blocks)
+        ours = prepared.solve(problem.W, drops / blocks)
+        torch.testing.assert_close(ours, reference(problem, drops, block), rtol=1e-7, atol=1e-8)
+
+
 @many
 @given(problems(), sparsities, st.integers(0, 3), st.integers(1, 30))
 def test_zeros_are_exact(problem: Problem, sparsity: float, row_floor: int, window: int) -> None:
@@ -247,12 +257,13 @@ def test_a_singular_gram_matrix_is_damped_by_a_thousandth_and_no_other() -> None
     torch.testing.assert_close(prepared.solve(problem.W, 0.7), reference(damped, zeros(48, 0.7)), rtol=1e-6, atol=1e-7)
 
 
-def test_an_input_that_the_others_explain_counts_as_singular_wherever_it_stands() -> None:
-    """The last pivot alone tells of an input that only all the others together explain."""
-    for place in (0, 3, 7):
-        X = torch.randn(8, 40, dtype=torch.float64)
-        X[place] = X.sum(0) - X[place] + 1e-3 * X[place]
-        assert float(Exact().prepare(X @ X.T).damping) == exact_module.DAMPING
+def test_an_input_that_the_others_explain_counts_as_singular() -> None:
+    """Also where no input is explained by those before it: the first one here, but by all the others together."""
+    X = torch.randn(8, 400, dtype=torch.float64)
+    X[0] = 0.05 * X[7] + X[1:7].sum(0) + 2e-3 * X[0]
+    assert float(torch.linalg.cholesky(torch.corrcoef(X)).diagonal().min()) ** 2 > exact_module.SINGULAR
+    for inputs in (X, X.flip(0)):
+        assert float(Exact().prepare(inputs @ inputs.T).damping) == exact_module.DAMPING
 
 
 @pytest.mark.parametrize("option", [{}, {"block_size": 5}, {"block_size": 9, "kernel_size": 9}])
