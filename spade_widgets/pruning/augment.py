@@ -49,7 +49,7 @@ def augment(
         size = min(batch, count - done)
         drawn = [_parameters(picture, generator) for _ in range(size)]
         images = torch.stack([_cropped(picture, classifier.input_size, box, flip) for box, (flip, *_) in drawn])
-        numbers = torch.tensor([jitter for _, (_, *jitter) in drawn], device=images.device)
+        numbers = torch.tensor([jitter for _, (_, *jitter) in drawn], dtype=images.dtype, device=images.device)
         # A few at a time stay in a processor's cache; a GPU is better given all.
         few = size if images.is_cuda else 2
         parts = zip(torch.split(images, few), torch.split(numbers, few), strict=True)
