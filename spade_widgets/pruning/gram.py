@@ -33,6 +33,9 @@ UNFOLD_BYTES = 64 * 2**20
 SHIFT_CHANNELS = 16
 #: Columns and rows of the tiles in which the lower half of a symmetric product is computed.
 TILE = 512
+#: Matrices of at most so many columns are multiplied number after number, so that what is added to a long sum of like
+#: products (an input that is constant) loses its last digits: theirs are summed up in runs of so many positions.
+NARROW, RUN = 16, 512
 
 
 @dataclass(frozen=True, order=True)
@@ -303,6 +306,10 @@ def _add_product(total: Tensor, first: Tensor, second: Tensor) -> None:
 def _add_lower_half(total: Tensor, columns: Tensor) -> None:
     """total (groups, c, c) += columnsᵀ columns, in the tiles that touch the lower half; columns: (groups, n, c)."""
     side = total.shape[-1]
+    if side <= NARROW:
+        for run in columns.split(RUN, dim=1):
+            total += run.mT @ run
+        return
     for start in range(0, side, TILE):
         rows = slice(start, start + TILE)
         done = slice(0, start + TILE)

@@ -177,3 +177,14 @@ def test_products_do_not_copy_the_inputs_k_squared_times(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(gram, "_unfolded", refuse)
     gram_sum(convolution())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_an_input_that_is_constant(channels: int) -> None:
+    """A long sum of equal numbers keeps its digits: H would have large negative eigenvalues else."""
+    product = Product(
+        torch.full((4, 2 * channels, 96, 96), 0.0876), torch.empty(2, channels, 3, 3), (1, 1), (1, 1), (1, 1), 2
+    )
+    total, _ = gram_sum(product)
+    exact, _ = gram_sum(replace(product, input=product.input.double()))
+    torch.testing.assert_close(total.double(), exact, rtol=2e-5, atol=0)
