@@ -12,6 +12,7 @@ from torch import Tensor
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.choose import WAIT, resolve
 from spade_widgets.pruning.curves import Curve, curves
 from spade_widgets.pruning.fidelity import HELD_OUT
 from spade_widgets.pruning.held_out import HeldOut
@@ -70,6 +71,7 @@ def sensitivity(
     layers: Patterns | None = None,
     per_layer: bool = False,
     solver: str = "fast",
+    wait: float = WAIT,
     augmentations: int = 256,
     held_out: int = HELD_OUT,
     seed: int = 0,
@@ -77,7 +79,7 @@ def sensitivity(
     """How far a sample's prediction goes with the dense one, by sparsity: what to know before choosing one.
 
     Args:
-        classifier, sample, layers, solver, augmentations, seed: as in `trace`.
+        classifier, sample, layers, solver, wait, augmentations, seed: as in `trace`.
         sparsities: each in [0, 1); of all layers alike.
         per_layer: whether each layer is pruned alone too: a row for each layer and sparsity follow.
         held_out: on how many augmentations, beside those of the calibration, the predictions are compared.
@@ -98,8 +100,10 @@ def sensitivity(
     check_count(augmentations, "number of augmentations")
     check_count(held_out, "number of held-out augmentations")
     ascending = sorted({next(iter(plan.sparsities.values())) for plan in plans})
-    pruner = Pruner(classifier, read, solver, seed)
-    return finish(sensitivity_steps(pruner, plans[0].layers, ascending, per_layer, augmentations, held_out))
+    pruned = plans[0].layers
+    name = resolve(solver, classifier, pruned, sparsities=len(ascending), augmentations=augmentations, wait=wait)
+    pruner = Pruner(classifier, read, name, seed)
+    return finish(sensitivity_steps(pruner, pruned, ascending, per_layer, augmentations, held_out))
 
 
 def sensitivity_steps(

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration import calibrate
-from spade_widgets.pruning.fidelity import check_fidelity, faithful
+from spade_widgets.pruning.choose import WAIT, resolve
+from spade_widgets.pruning.fidelity import GRID, check_fidelity, faithful
 from spade_widgets.pruning.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.pruning.pruner import Pruner
@@ -34,6 +35,7 @@ def trace(
     plan: SparsityPlan | Mapping[str, float] | None = None,
     fidelity: float | None = None,
     solver: str = "fast",
+    wait: float = WAIT,
     sequential: bool = False,
     augmentations: int = 256,
     seed: int = 0,
@@ -49,7 +51,10 @@ def trace(
         fidelity: instead of a sparsity, how often the trace is to say what the dense network says, in (0, 1]: the
             share of further augmentations (not those of the calibration) on which both name the same class. The trace
             gets the sparsest plan found that does so and keeps the sample's own class. See `fidelity.faithful`.
-        solver: `"fast"` (FastSPADE).
+        solver: `"fast"` (FastSPADE), `"exact"` (SPADE), `"refined"` (less error than both), `"magnitude"` (a baseline),
+            or `"auto"`: the best one that takes no longer than `wait`, by an estimate of shapes and counts alone. The
+            trace says which it was.
+        wait: seconds that you will wait for a trace; for `"auto"`.
         sequential: whether to prune block by block, each for the inputs that the pruned blocks before it give. Closer
             to the dense prediction, several times slower. See `sequential`.
         augmentations: how many images are made of the sample for calibration, at least 1; the notebook takes 1024.
@@ -62,7 +67,7 @@ def trace(
     """
     chosen = _plan(classifier, sparsity, layers, plan, fidelity)
     read = Sample.read(sample)
-    return finish(_one(classifier, read, chosen, fidelity, solver, augmentations, seed, sequential))
+    return finish(_one(classifier, read, chosen, fidelity, solver, augmentations, seed, sequential, wait))
 
 
 def sweep(
@@ -72,6 +77,7 @@ def sweep(
     *,
     layers: Patterns | None = None,
     solver: str = "fast",
+    wait: float = WAIT,
     sequential: bool = False,
     augmentations: int = 256,
     seed: int = 0,
@@ -83,7 +89,8 @@ def sweep(
     plans = [SparsityPlan.uniform(classifier, s, layers) for s in sparsities]
     if not plans:
         raise InputError("There is no sparsity to sweep: give at least one.")
-    steps = trace_steps(classifier, Sample.read(sample), plans, solver, augmentations, seed, sequential=sequential)
+    read = Sample.read(sample)
+    steps = trace_steps(classifier, read, plans, solver, augmentations, seed, sequential=sequential, wait=wait)
     return finish(steps)
 
 
@@ -96,6 +103,7 @@ def trace_many(
     plan: SparsityPlan | Mapping[str, float] | None = None,
     fidelity: float | None = None,
     solver: str = "fast",
+    wait: float = WAIT,
     sequential: bool = False,
     augmentations: int = 256,
     seed: int = 0,
@@ -103,7 +111,7 @@ def trace_many(
     """A trace for each sample of a list or a folder, one after the other in bounded memory. Arguments as `trace`."""
     chosen = _plan(classifier, sparsity, layers, plan, fidelity)
     read = read_samples(samples)
-    return [finish(_one(classifier, s, chosen, fidelity, solver, augmentations, seed, sequential)) for s in read]
+    return [finish(_one(classifier, s, chosen, fidelity, solver, augmentations, seed, sequential, wait)) for s in read]
 
 
 def trace_steps(
@@ -115,14 +123,15 @@ def trace_steps(
     seed: int,
     *,
     sequential: bool = False,
+    wait: float = WAIT,
 ) -> Steps[list[Trace]]:
     """`trace` or `sweep` in steps: yields its progress, returns a trace for each plan (all of the same layers)."""
     several = [plans] if isinstance(plans, SparsityPlan) else list(plans)
-    _check(classifier, several[0], augmentations)
-    pruner = Pruner(classifier, sample, solver, seed)
+    layers, count = several[0].layers, len(several)
+    pruner = _pruner(classifier, sample, layers, count, solver, augmentations, seed, sequential, wait)
     if sequential:
         return (yield from in_sequence(pruner, several, augmentations))
-    calibration = yield from calibrate(classifier, sample, several[0].layers, augmentations=augmentations, seed=seed)
+    calibration = yield from calibrate(classifier, sample, layers, augmentations=augmentations, seed=seed)
     return (yield from pruner.prune(calibration, several))
 
 
@@ -135,20 +144,36 @@ def _one(
     augmentations: int,
     seed: int,
     sequential: bool,
+    wait: float,
 ) -> Steps[Trace]:
     """One trace; with a fidelity the plan says the layers alone."""
     if fidelity is None:
-        steps = trace_steps(classifier, sample, plan, solver, augmentations, seed, sequential=sequential)
+        steps = trace_steps(classifier, sample, plan, solver, augmentations, seed, sequential=sequential, wait=wait)
         return (yield from steps)[0]
-    _check(classifier, plan, augmentations)
-    pruner = Pruner(classifier, sample, solver, seed)
-    return (yield from faithful(pruner, plan.layers, check_fidelity(fidelity), augmentations, in_sequence=sequential))
+    layers, asked = plan.layers, check_fidelity(fidelity)
+    pruner = _pruner(classifier, sample, layers, len(GRID), solver, augmentations, seed, sequential, wait)
+    return (yield from faithful(pruner, layers, asked, augmentations, in_sequence=sequential))
 
 
-def _check(classifier: ImageClassifier, plan: SparsityPlan, augmentations: int) -> None:
+def _pruner(
+    classifier: ImageClassifier,
+    sample: Sample,
+    layers: Sequence[str],
+    sparsities: int,
+    solver: str,
+    augmentations: int,
+    seed: int,
+    sequential: bool,
+    wait: float,
+) -> Pruner:
+    """A pruner with the solver's own name, once all that was asked for is known to make sense."""
     check_count(augmentations, "number of augmentations")
-    if not plan.layers:
+    if not layers:
         raise InputError(f"The plan names no layer of {classifier.name} to prune; it has {len(classifier.prunable())}.")
+    name = resolve(
+        solver, classifier, layers, sparsities=sparsities, augmentations=augmentations, sequential=sequential, wait=wait
+    )
+    return Pruner(classifier, sample, name, seed)
 
 
 def _plan(

@@ -15,10 +15,11 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.calibration import Calibration, calibrate
+from spade_widgets.pruning.choose import AUTO, choices, resolve
 from spade_widgets.pruning.plan import PRESETS, Preset, SparsityPlan, matching, preset
 from spade_widgets.pruning.progress import Steps
 from spade_widgets.pruning.pruner import Pruner
-from spade_widgets.pruning.solvers import SOLVERS, check_count, check_sparsity
+from spade_widgets.pruning.solvers import check_count, check_sparsity
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.jobs import WORKER, Worker
 from spade_widgets.runtime.store import Store
@@ -38,7 +39,7 @@ class Pruning:
         sparsity: in [0, 1).
         preset: a preset's key, or `"pattern"`.
         pattern: layer name patterns, used by `"pattern"` alone.
-        solver: the solver's name.
+        solver: a solver's name, or `"auto"`.
     """
 
     sparsity: float = 0.9
@@ -125,8 +126,8 @@ class Session:
             InputError: for an unknown preset or solver, a sparsity outside [0, 1), or a pattern without a match.
         """
         check_sparsity(pruning.sparsity)
-        if pruning.solver not in SOLVERS:
-            raise InputError(f"There is no solver '{pruning.solver}': {', '.join(map(repr, SOLVERS))} can be chosen.")
+        if pruning.solver not in choices():
+            raise InputError(f"There is no solver '{pruning.solver}': {', '.join(map(repr, choices()))} can be chosen.")
         if pruning.preset == PATTERN.key:
             matching(self.classifier.prunable(), pruning.pattern)
         elif pruning.preset not in (keys := [p.key for p in self.presets()]):
@@ -187,7 +188,19 @@ class Session:
 
     def trace_key(self, sample: Sample, pruning: Pruning) -> Hashable:
         """Names a trace by what makes it."""
-        return ("trace", sample.id, self.plan(pruning), pruning.solver)
+        return ("trace", sample.id, self.plan(pruning), self.solver(pruning))
+
+    def solver(self, pruning: Pruning) -> str:
+        """The solver that a user's settings mean: the one chosen where it is `"auto"`."""
+        if pruning.solver != AUTO:
+            return pruning.solver
+        layers = self.plan(pruning).layers
+        key = ("solver", layers)
+        known: str | None = self.store.get(key)
+        if known is not None:
+            return known
+        made = resolve(AUTO, self.classifier, layers, augmentations=self.augmentations)
+        return self.store.put(key, made, 200 * len(layers))
 
     def known_trace(self, sample: Sample, pruning: Pruning) -> Trace | None:
         """The trace, if it is in the store."""
@@ -201,12 +214,14 @@ class Session:
         if made is None:
             plan = self.plan(pruning)
             calibration = yield from self._calibration(sample, plan)
-            pruner_key = ("pruner", sample.id, frozenset(plan.layers), pruning.solver)
-            pruner: Pruner = self.store.get(pruner_key) or Pruner(self.classifier, sample, pruning.solver, self.seed)
+            method = self.solver(pruning)
+            pruner_key = ("pruner", sample.id, frozenset(plan.layers), method)
+            pruner: Pruner = self.store.get(pruner_key) or Pruner(self.classifier, sample, method, self.seed)
             # Before it is used, so that what it has factorised is not lost when the user moves on meanwhile. A factor
-            # is as large as the Gram matrix that it is made of.
-            self.store.put(pruner_key, pruner, calibration.nbytes)
+            # is at least as large as the Gram matrix that it is made of.
+            self.store.put(pruner_key, pruner, max(calibration.nbytes, pruner.nbytes))
             made = (yield from pruner.prune(calibration, [plan]))[0]
+            self.store.put(pruner_key, pruner, pruner.nbytes)
             self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
         with self._lock:  # also when it is found: other settings may have led to the same plan
             self._solved.setdefault((sample.id, pruning.family), {})[pruning.sparsity] = key

@@ -20,8 +20,9 @@ import spade_widgets
 from spade_widgets.classifier import Preprocess
 from spade_widgets.errors import InputError, SpadeError
 from spade_widgets.neuron import Neuron
+from spade_widgets.pruning.choose import choices
 from spade_widgets.pruning.plan import head
-from spade_widgets.pruning.solvers import SOLVERS, check_sparsity
+from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.explore import Selection, Which, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
@@ -118,7 +119,7 @@ class Explorer(ExplorerWire):
             },
             layers=[{"name": x.name, "kind": x.kind, "channels": x.channels} for x in classifier.layers()],
             presets=[{"key": p.key, "title": p.title, "description": p.description} for p in self.session.presets()],
-            solvers=list(SOLVERS),
+            solvers=list(choices()),
         )
         self._list_samples()
         self._screen = Screen(self)

@@ -15,6 +15,7 @@ from torchvision import transforms
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.pruning.choose import resolve
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers.fast import Fast
@@ -168,10 +169,11 @@ def test_a_calibration_that_was_left_off_goes_on(session: Session, calls: dict[s
     session.augmentations = 128
     sample = session.samples[0]
     first = session.trace(sample, Pruning(0.5))
-    assert [next(first).done, next(first).done] == [0, 32]
+    assert next(first).done == 0
+    batch = next(first).done
     first.close()
     second = session.trace(sample, Pruning(0.8))
-    assert next(second).done == 64
+    assert next(second).done == 2 * batch
     trace = finish(second)
     assert calls["calibrate"] == 1
     assert trace.augmentations == 128
@@ -219,6 +221,39 @@ def test_factors_survive_a_change_of_mind(session: Session, monkeypatch: pytest.
     first.close()
     finish(session.trace(sample, Pruning(0.8)))
     assert prepared == [27, 36, 16]
+
+
+def test_a_solver_that_is_chosen(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found under its own name too, and the choice is made once for a sample's layers."""
+    sample = session.samples[0]
+    session.check(Pruning(0.5, solver="auto"))
+    chosen = session.solver(Pruning(0.5, solver="auto"))
+    trace = finish(session.trace(sample, Pruning(0.5, solver="auto")))
+    assert trace.solver == chosen == resolve("auto", session.classifier, trace.plan.layers, augmentations=4)
+    assert session.known_trace(sample, Pruning(0.5, solver=chosen)) is trace
+    monkeypatch.setattr(module, "resolve", lambda *_args, **_options: pytest.fail("chosen again"))
+    assert finish(session.trace(sample, Pruning(0.8, solver="auto"))).solver == chosen
+    with pytest.raises(InputError, match=r"no solver 'slow': 'auto', "):
+        session.check(Pruning(0.5, solver="slow"))
+
+
+@pytest.mark.parametrize("name", ["fast", "exact"])
+def test_the_store_knows_what_a_pruner_holds(session: Session, name: str) -> None:
+    sample, sizes = session.samples[0], {}
+    put = session.store.put
+
+    def noted(key: Any, value: Any, nbytes: int) -> Any:
+        if isinstance(value, Pruner):
+            sizes[key] = nbytes
+        return put(key, value, nbytes)
+
+    session.store.put = noted  # type: ignore[method-assign]
+    finish(session.trace(sample, Pruning(0.5, "pattern", "3", name)))
+    ((key, size),) = sizes.items()
+    pruner = session.store.get(key)
+    assert size == pruner.nbytes
+    gram = 2 * 36 * 36 * 4
+    assert size >= gram * (2 if name == "exact" else 1)  # H and its inverse; the factor alone
 
 
 def test_solved_sparsities_are_listed_by_sample_and_settings(session: Session) -> None:
