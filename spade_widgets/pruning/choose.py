@@ -34,14 +34,16 @@ class Rates:
     """What a kind of device takes, in seconds.
 
     Attributes:
-        image: for making one augmentation.
+        pixel: for making one augmentation, of each of its pixels.
+        output: for each number that a layer of a forward pass gives, with what follows it (normalisation, ReLU).
         product: for a multiplication and addition of a forward pass or of a Gram matrix.
         layer, column: of a solver, for each layer, and for each column of its weight: what does not depend on size.
         factor: of a solver, for each of the c³ parts of what it makes of H, with c columns.
         weight: of a solver, for each of the rows · c² parts of a sparsity.
     """
 
-    image: float
+    pixel: float
+    output: float
     product: float
     layer: dict[str, float]
     column: dict[str, float]
@@ -51,16 +53,18 @@ class Rates:
 
 #: Of one processor core with AVX-512, measured on layers of 10 to 2048 rows and 128 to 2304 columns.
 _CORE = Rates(
-    image=3e-3,
+    pixel=4e-7,
+    output=4e-9,
     product=2e-11,
-    layer={"fast": 0.005, "refined": 0.03},
+    layer={"fast": 0.01, "refined": 0.03},
     column={"fast": 1e-4, "refined": 1e-4},
     factor={"fast": 2e-11, "refined": 1e-10},
-    weight={"fast": 8e-11, "refined": 1.2e-9},
+    weight={"fast": 8e-11, "refined": 8e-10},
 )
 #: Others are taken to do products 20 times as fast and to start as many a second: not measured.
 _ACCELERATOR = Rates(
-    image=3e-3,
+    pixel=_CORE.pixel,
+    output=_CORE.output / 20,
     product=_CORE.product / 20,
     layer=_CORE.layer,
     column=_CORE.column,
@@ -129,9 +133,12 @@ def estimate(
     `blocks`: in how many the network is walked for a sequential trace; 0 for a plain one.
     """
     rates = _CORE if classifier.device.type == "cpu" else _ACCELERATOR
-    passes, grams = _products(classifier, layers)
+    work = _work(classifier, layers)
     # Block by block, both networks run on average half way, and the matrices of both inputs have four times the size.
-    images = augmentations * (rates.image + rates.product * (passes * max(1, blocks) + grams * (4 if blocks else 1)))
+    passes, grams = max(1, blocks), 4 if blocks else 1
+    once = rates.output * work.outputs + rates.product * work.products
+    pixels = math.prod(classifier.input_size)
+    images = augmentations * (rates.pixel * pixels + passes * once + grams * rates.product * work.grams)
     module = classifier.module()
     solving = 0.0
     for name in layers:
@@ -141,24 +148,31 @@ def estimate(
     return images + solving
 
 
-def _products(classifier: ImageClassifier, layers: Sequence[str]) -> tuple[float, float]:
-    """Multiplications for one image: of a forward pass, and of the layers' Gram matrices."""
-    passes = grams = 0.0
+@dataclass
+class _Work:
+    """For one image: a forward pass's multiplications and its layers' outputs, and multiplications of Gram matrices."""
+
+    products: float = 0
+    outputs: float = 0
+    grams: float = 0
+
+
+def _work(classifier: ImageClassifier, layers: Sequence[str]) -> _Work:
+    work = _Work()
 
     def count(name: str, product: Product) -> None:
-        nonlocal passes, grams
-        columns = product.weight[0].numel()
         positions = _positions(product)
-        passes += positions * product.weight.numel()
-        if name in layers:
-            grams += positions * product.groups * columns**2 / 2  # one half of a symmetric matrix
+        work.products += positions * product.weight.numel()
+        work.outputs += positions * len(product.weight)
+        if name in layers:  # one half of a symmetric matrix
+            work.grams += positions * product.groups * product.weight[0].numel() ** 2 / 2
 
     module = classifier.module()
     height, width = classifier.input_size
     blank = classifier.normalize(torch.full((1, len(classifier.mean), height, width), 0.5))
     with torch.inference_mode(), Watch(module, count):
         module(blank)
-    return passes, grams
+    return work
 
 
 def _positions(product: Product) -> int:

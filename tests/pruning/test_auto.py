@@ -97,18 +97,18 @@ def test_products_are_counted() -> None:
 
     to_tensor = [transforms.Resize((33, 29)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]
     classifier = sw.ImageClassifier(Kinds(), preprocess=transforms.Compose(to_tensor))
-    passes = grams = 0.0
+    work = choose._Work()
 
     def count(name: str, product: Any) -> None:
-        nonlocal passes, grams
         X = columns(product)  # (groups, c, n)
-        passes += X.shape[2] * product.weight.numel()
-        grams += X.shape[0] * X.shape[1] ** 2 * X.shape[2] / 2 if name in ("grouped", "mix") else 0
+        work.products += X.shape[2] * product.weight.numel()
+        work.outputs += X.shape[2] * product.weight.shape[0]
+        work.grams += X.shape[0] * X.shape[1] ** 2 * X.shape[2] / 2 if name in ("grouped", "mix") else 0
 
     module = classifier.module()
     with torch.no_grad(), Watch(module, count):
         module(torch.zeros(1, 3, 33, 29))
-    assert choose._products(classifier, ["grouped", "mix"]) == (passes, grams)
+    assert choose._work(classifier, ["grouped", "mix"]) == work
 
 
 @pytest.mark.parametrize("wait", [0, -1, float("nan"), "long", None])
