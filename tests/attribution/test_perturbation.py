@@ -157,3 +157,19 @@ def test_more_superpixels_than_pixels_are_pixels() -> None:
 def test_bad_options_are_refused(method: str, options: dict[str, Any], said: str) -> None:
     with pytest.raises(InputError, match=said):
         saliency(classify(plain()), picture(), 0, method, **options)
+
+
+def test_a_network_that_takes_no_other_layout_is_run_in_its_own() -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4 * 30 * 30, 5)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.conv(x).view(len(x), -1))
+
+    classifier = classify(Views())
+    score = ask(classifier, 2).scorer("probability")
+    images = torch.randn(3, 3, 32, 32)
+    assert torch.allclose(score(images), classifier.module()(images).softmax(1)[:, 2], atol=1e-6)
+    assert saliency(classifier, picture(), 2, "occlusion", window=16, stride=16).any()

@@ -214,6 +214,39 @@ def test_other_types_are_no_matter(method: str, dtype: torch.dtype) -> None:
     assert float(np.corrcoef(expected.ravel(), found.ravel())[0, 1]) > 0.9
 
 
+def test_gradients_too_small_for_half_precision_are_not_lost() -> None:
+    net = hard("reused ReLU")
+    net.get_submodule("fc").weight.data.mul_(1e-4)  # type: ignore[operator, union-attr]
+    expected = saliency(classify(net), picture(), 1)
+    found = saliency(classify(net.half()), picture(), 1)
+    assert float(np.corrcoef(expected.ravel(), found.ravel())[0, 1]) > 0.99
+
+
+class Normalising(nn.Module):
+    """Writes into its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = plain()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x.sub_(0.5).mul_(2))
+
+
+class NormalisingApart(Normalising):
+    """The same, and does not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net((x - 0.5) * 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_network_may_write_into_its_input(method: str) -> None:
+    for target in range(2):
+        expected, found = (quick(classify(net()), method, target) for net in (NormalisingApart, Normalising))
+        assert np.allclose(found, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+
+
 def test_bad_calls_are_refused_in_one_sentence() -> None:
     classifier = classify(plain())
     for call, said in [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import torch
@@ -10,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spade_widgets.attribution.methods.gradients import guided_gradient
-from spade_widgets.attribution.methods.query import Query, progress, scores, spans, strongest
+from spade_widgets.attribution.methods.query import Query, progress, spans, strongest
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.progress import Steps
 
@@ -36,17 +35,18 @@ def guided_gradcam(query: Query, *, layer: str | None, signed: bool) -> Steps[Te
 
 def scorecam(query: Query, *, layer: str | None, batch: int | None) -> Steps[Tensor]:
     """The feature map's channels, weighted by the logit of the image that is masked with them."""
-    module, size = query.module(), query.batch(batch)
-    maps = _outputs(module, query.x, layer or last_map(query))[-1][0][:, None]
+    size = query.batch(batch)
+    maps = _outputs(query.module(), query.x, layer or last_map(query))[-1][0][:, None]
     low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
     channels = len(maps)
-    blank = scores(module, query.baseline("mean"), query.target, "logit")
+    score = query.scorer()
+    blank = score(query.baseline("mean"))
     gains = []
     for first, last in spans(channels, size):
         drawn = _drawn_up(maps[first:last], query.size)
         least, most = drawn.amin((1, 2, 3), keepdim=True), drawn.amax((1, 2, 3), keepdim=True)
         masks = (drawn - least) / (most - least).clamp_min(torch.finfo(drawn.dtype).tiny)
-        gains.append(scores(module, query.x * masks, query.target, "logit") - blank)
+        gains.append(score(query.x * masks) - blank)
         yield progress(last, channels)
     # A channel that is the same everywhere masks nothing.
     gain = torch.where((high > low).flatten(), torch.cat(gains), -torch.inf)
@@ -110,15 +110,9 @@ def _gradcam(query: Query, layer: str | None) -> Tensor:
     from captum.attr import LayerGradCam
 
     module, name = query.module(), layer or last_map(query)
-    calls = len(_outputs(module, query.x, name))
-    tap, count = nn.Identity(), itertools.count(1)
-
-    def route(_part: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
-        # captum asks for a module that is called once, and in-place operations must not reach what it keeps
-        return tap(output.clone()) if next(count) % calls == 0 else None
-
-    module.get_submodule(name).register_forward_hook(route)
-    cam: Tensor = LayerGradCam(module, tap).attribute(query.image(), target=query.target, relu_attributions=True)
+    _outputs(module, query.x, name)
+    part = module.get_submodule(name)
+    cam: Tensor = LayerGradCam(module, part).attribute(query.image(), target=query.target, relu_attributions=True)
     return cam.detach()
 
 

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from spade_widgets.attribution.methods.query import (
     BASELINES,
-    OUTPUTS,
     Query,
     number,
     one_of,
     progress,
-    scores,
     spans,
     whole,
 )
@@ -30,9 +28,8 @@ def occlusion(
     step = whole("stride", max(1, _share(8, query.size)) if stride is None else stride)
     if step > side:
         raise InputError(f"With a stride of {step} px, squares of {side} px leave gaps: the stride is 1 to {side}.")
-    one_of("output", output, OUTPUTS)
-    cover, module, size = query.baseline(baseline), query.module(), query.batch(batch)
-    whole_score = scores(module, query.x, query.target, output)
+    cover, score, size = query.baseline(baseline), query.scorer(output), query.batch(batch)
+    whole_score = score(query.x)
     corners = [(top, left) for top in _starts(h, side, step) for left in _starts(w, side, step)]
     loss, count = torch.zeros_like(query.x[0, 0]), torch.zeros_like(query.x[0, 0])
     for first, last in spans(len(corners), size):
@@ -40,7 +37,7 @@ def occlusion(
         for image, (top, left) in zip(images, corners[first:last], strict=True):
             hidden = slice(top, top + side), slice(left, left + side)
             image[:, hidden[0], hidden[1]] = cover[0][:, hidden[0], hidden[1]]
-        lost = whole_score - scores(module, images, query.target, output)
+        lost = whole_score - score(images)
         for value, (top, left) in zip(lost, corners[first:last], strict=True):
             loss[top : top + side, left : left + side] += value
             count[top : top + side, left : left + side] += 1
@@ -64,7 +61,6 @@ def lime(
     samples, size = whole("samples", samples, least=2), query.batch(batch)
     segments, compactness = whole("segments", segments, least=2), number("compactness", compactness)
     width, ridge = number("kernel_width", kernel_width, least=1e-3), number("ridge", ridge)
-    one_of("output", output, OUTPUTS)
     one_of("cover", cover, ("segment", *BASELINES))
     classifier = query.classifier
     std, mean = (torch.tensor(v, dtype=torch.float32).view(-1, 1, 1) for v in (classifier.std, classifier.mean))
@@ -74,11 +70,11 @@ def lime(
     hidden = _segment_means(query.x, labels, parts) if cover == "segment" else query.baseline(cover)
     kept = torch.rand(samples, parts, generator=query.generator()) < 0.5
     kept[0] = True
-    module, found = query.module(), []
+    score, found = query.scorer(output), []
     on_device = kept.to(query.x.device)
     for first, last in spans(samples, size):
         visible = on_device[first:last][:, labels][:, None]
-        found.append(scores(module, torch.where(visible, query.x, hidden), query.target, output))
+        found.append(score(torch.where(visible, query.x, hidden)))
         yield progress(last, samples)
     weights = weighted_ridge(kept.double(), torch.cat(found).double().cpu(), proximity(kept, width), ridge)
     return weights.to(query.x)[labels]
