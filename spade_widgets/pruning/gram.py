@@ -307,7 +307,7 @@ def _add_lower_half(total: Tensor, columns: Tensor) -> None:
     """total (groups, c, c) += columnsᵀ columns, in the tiles that touch the lower half; columns: (groups, n, c)."""
     side = total.shape[-1]
     if side <= NARROW:
-        for run in columns.split(RUN, dim=1):
+        for run in torch.split(columns, RUN, dim=1):
             total += run.mT @ run
         return
     for start in range(0, side, TILE):
