@@ -70,7 +70,7 @@ def _keeping(quadratic: Quadratic, w: Tensor, places: Tensor, real: Tensor, all_
     """`v_S = H_SS⁻¹ (w H)_S`. places: (rows, k), S and more; real: (rows, k), whether a place belongs to S."""
     lower = _factor(quadratic.H, places, real, all_real, owner)
     target = _times(w, quadratic.H, owner).gather(1, places) * real
-    return torch.zeros_like(w).scatter_(1, places, _solve(lower, target) * real)
+    return torch.zeros_like(w).scatter_(1, places, _solve(lower, target))
 
 
 def _dropping(quadratic: Quadratic, w: Tensor, places: Tensor, real: Tensor, all_real: int, owner: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def _dropping(quadratic: Quadratic, w: Tensor, places: Tensor, real: Tensor, all
     for _ in range(PASSES):
         gradient = _times(w - v, quadratic.H, owner).masked_fill_(dropped, 0)
         step = _times(gradient, quadratic.inverse, owner)
-        held = torch.zeros_like(w).scatter_(1, places, _solve(lower, step.gather(1, places) * real) * real)
+        held = torch.zeros_like(w).scatter_(1, places, _solve(lower, step.gather(1, places) * real))
         v += (step - _times(held, quadratic.inverse, owner)).masked_fill_(dropped, 0)
     return v
 
