@@ -75,12 +75,6 @@ def find_gates(recorded: Recorded) -> None:
                 call.gate = squashed.index(True)
 
 
-def head_of(recorded: Recorded) -> nn.Module | None:
-    """The last convolution or linear layer: the one that tells the classes apart."""
-    layers = [call for call in recorded.calls if isinstance(call, _LINEAR)]
-    return layers[-1] if layers else None
-
-
 def unruly(recorded: Recorded, *ruled: type[nn.Module]) -> str | None:
     """The name of the first operation that a method has no rule for; None if there is none.
 

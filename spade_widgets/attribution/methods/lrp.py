@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from spade_widgets.attribution.canonizers import find_gates, head_of, merge_batch_norms, unruly
+from spade_widgets.attribution.canonizers import find_gates, merge_batch_norms, unruly
 from spade_widgets.attribution.methods.query import Query, one_of, progress, summed
 from spade_widgets.attribution.operations import (
     AvgPool,
@@ -44,7 +44,7 @@ def lrp(query: Query, *, composite: str, bias: str) -> Steps[Tensor]:
         chosen[:, query.target] = logits[:, query.target]
         return chosen
 
-    with Gradient(model=recorded, composite=_composite(query, recorded, composite, bias)) as attributor:
+    with Gradient(model=recorded, composite=_composite(query, composite, bias)) as attributor:
         relevance: Tensor = attributor(query.image(), seed)[1]
     return summed(relevance.detach())
 
@@ -66,11 +66,10 @@ def canonical(query: Query) -> Recorded:
     return recorded
 
 
-def _composite(query: Query, recorded: Recorded, name: str, bias: str) -> Any:
+def _composite(query: Query, name: str, bias: str) -> Any:
     """zennit's composite of that name, with rules for what it knows none for."""
     from zennit.composites import COMPOSITES as REGISTERED
-    from zennit.core import Composite
-    from zennit.rules import Epsilon, ZPlus
+    from zennit.rules import ZPlus
     from zennit.types import Convolution
 
     from spade_widgets.attribution.methods.lrp_rules import PassOn, conserving_z_plus, shares
@@ -90,11 +89,4 @@ def _composite(query: Query, recorded: Recorded, name: str, bias: str) -> Any:
     limits = {}
     if name == "epsilon_gamma_box":
         limits = {"low": query.baseline("black"), "high": query.baseline("white")}
-    base = REGISTERED[name](layer_map=layer_map, zero_params=zero, **limits)
-    head, head_rule = head_of(recorded), Epsilon(zero_params=zero)
-
-    def rule(context: dict[Any, Any], name: str, module: nn.Module) -> Any:
-        found = base.module_map(context, name, module)  # it counts layers, so it is asked for each
-        return head_rule if module is head else found
-
-    return Composite(module_map=rule)
+    return REGISTERED[name](layer_map=layer_map, zero_params=zero, **limits)
