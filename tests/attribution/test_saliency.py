@@ -142,6 +142,18 @@ def test_the_callers_gradient_mode_changes_nothing(method: str, mode: Any) -> No
         assert np.array_equal(finish(steps), expected)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_another_default_type_changes_nothing(method: str) -> None:
+    classifier = classify(hard("gated"))
+    expected = quick(classifier, method, 1)
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = quick(classifier, method, 1)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert np.allclose(found, expected, rtol=1e-3, atol=1e-5 * np.abs(expected).max())
+
+
 def test_without_a_target_it_is_the_dense_prediction_under_a_trace_too() -> None:
     net = plain()
     classifier = classify(net)

@@ -66,8 +66,8 @@ def gradient_shap(
     strength = number("noise", noise)
     kinds = [query.baseline(kind) for kind in _listed(baselines)]
     draws = query.generator()
-    picks = torch.randint(len(kinds), (samples,), generator=draws).tolist()
-    alphas = torch.rand(samples, generator=draws, dtype=torch.float64).to(query.x).view(-1, 1, 1, 1)
+    picks = torch.randint(len(kinds), (samples,), generator=draws, device="cpu").tolist()
+    alphas = torch.rand(samples, generator=draws, dtype=torch.float64, device="cpu").to(query.x).view(-1, 1, 1, 1)
     module = query.module()
     total = torch.zeros_like(query.x)
     for first, last in spans(samples, size):
@@ -138,7 +138,8 @@ def _gradient(module: nn.Module, images: Tensor, target: int) -> Tensor:
 
 def _noise(query: Query, count: int, draws: torch.Generator) -> Tensor:
     """Standard normal noise, image after image, so that it does not depend on the batches."""
-    drawn = [torch.randn(query.x.shape[1:], generator=draws, dtype=torch.float32) for _ in range(count)]
+    shape = query.x.shape[1:]
+    drawn = [torch.randn(shape, generator=draws, dtype=torch.float32, device="cpu") for _ in range(count)]
     return torch.stack(drawn).to(query.x)
 
 

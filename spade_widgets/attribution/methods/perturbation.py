@@ -63,12 +63,14 @@ def lime(
     width, ridge = number("kernel_width", kernel_width, least=1e-3), number("ridge", ridge)
     one_of("cover", cover, ("segment", *BASELINES))
     classifier = query.classifier
-    std, mean = (torch.tensor(v, dtype=torch.float32).view(-1, 1, 1) for v in (classifier.std, classifier.mean))
+    std, mean = (
+        torch.tensor(v, dtype=torch.float32, device="cpu").view(-1, 1, 1) for v in (classifier.std, classifier.mean)
+    )
     labels = superpixels((query.x[0].float().cpu() * std + mean).clamp(0, 1), segments, compactness)
     labels = labels.to(query.x.device)
     parts = int(labels.max()) + 1
     hidden = _segment_means(query.x, labels, parts) if cover == "segment" else query.baseline(cover)
-    kept = torch.rand(samples, parts, generator=query.generator()) < 0.5
+    kept = torch.rand(samples, parts, generator=query.generator(), dtype=torch.float32, device="cpu") < 0.5
     kept[0] = True
     score, found = query.scorer(output), []
     on_device = kept.to(query.x.device)
@@ -101,7 +103,7 @@ def weighted_ridge(x: Tensor, y: Tensor, weights: Tensor, ridge: float) -> Tenso
     share = weights / weights.sum()
     x, y = x - share @ x, y - share @ y
     weighted = x * weights[:, None]
-    normal = weighted.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype)
+    normal = weighted.T @ x + ridge * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
     # Of parts that no sample tells apart, each gets the same.
     solved: Tensor = torch.linalg.lstsq(normal, weighted.T @ y, driver="gelsd").solution
     return solved

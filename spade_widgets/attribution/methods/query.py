@@ -83,7 +83,7 @@ class Query:
 
     def generator(self) -> torch.Generator:
         """Random numbers of the seed alone. On the CPU: every device gets the same."""
-        return torch.Generator().manual_seed(self.seed)
+        return torch.Generator("cpu").manual_seed(self.seed)
 
     def baseline(self, kind: str) -> Tensor:
         """(1, 3, h, w): the image from which nothing is to be learnt.
