@@ -213,6 +213,24 @@ def test_the_support_is_exact_in_number_and_never_on_dead_inputs(problem: Proble
     assert bool((keep.sum(1) >= floors).all())
 
 
+def test_floors_where_a_row_has_fewer_live_places() -> None:
+    """One live place in the first group, six in the second: two of its rows are all but worthless."""
+    X = torch.randn(2, 6, 40, dtype=torch.float64)
+    X[0, 1:] = 0
+    quadratic = Quadratic.of(X @ X.mT)
+    w = torch.randn(8, 6, dtype=torch.float64) * quadratic.spread(quadratic.scale, 8)
+    w[5:7] *= 1e-6
+    alive = ~quadratic.spread(quadratic.dead, 8)
+    keep, _ = run_through(support(Splitting.of(quadratic), w, alive, 16, 2, 5))
+    assert int(keep.sum()) == 16
+    assert not bool((keep & ~alive).any())
+    assert keep.sum(1).tolist()[:4] == [1] * 4
+    assert int(keep.sum(1)[4:].min()) >= 2
+    found = run_through(eliminate(quadratic, quadratic.times(w), alive, torch.full((8,), 6), 14, 2))
+    assert int(found.keep.sum()) == 14
+    assert int(found.keep.sum(1)[4:].min()) >= 2
+
+
 def test_ties_are_broken_exactly() -> None:
     sizes = torch.tensor([[1.0, 2, 2, 2], [2, 3, 0, 2]])
     assert largest(sizes, 3).tolist() == [[False, True, True, False], [False, True, False, False]]

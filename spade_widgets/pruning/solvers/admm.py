@@ -55,7 +55,7 @@ class Splitting:
 def _inverse(C: Tensor, shift: Tensor) -> Tensor:
     """(C + shift · I)⁻¹, overwriting C (groups, c, c). Large ones in float32: they need no more, being damped."""
     C.diagonal(dim1=1, dim2=2).add_(shift.unsqueeze(1))
-    work = C.float() if C.shape[-1] > 512 else C
+    work = C.float() if C.shape[-1] > 256 else C
     lower = torch.linalg.cholesky_ex(work)[0]
     return torch.cholesky_inverse(lower).to(C.dtype)
 

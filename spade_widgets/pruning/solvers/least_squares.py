@@ -26,7 +26,7 @@ T = TypeVar("T")
 #: is float64's own rounding; the others are for Gram matrices that were summed in float32 and are singular.
 DAMPINGS = (1e-10, 1e-8, 1e-6, 1e-5, 1e-4, 1e-3)
 #: Steps of conjugate gradients, where systems are too large to be factored row by row.
-CG_STEPS = 5
+CG_STEPS = 6
 #: Entries of all systems that are solved at a time: few enough for the processor's cache.
 ENTRIES = 1 << 21
 

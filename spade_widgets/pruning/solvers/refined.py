@@ -11,7 +11,7 @@ all weights at once, so that the elimination starts near its end: it is cheap th
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -27,11 +27,12 @@ from spade_widgets.pruning.solvers.elimination import Pacer, precisely
 from spade_widgets.pruning.solvers.exact import Exact
 from spade_widgets.pruning.solvers.exchange import LEEWAY, Fitted, eliminate, widened
 from spade_widgets.pruning.solvers.least_squares import (
+    CG_STEPS,
+    DAMPINGS,
     Quadratic,
     descend,
     error,
     least_squares,
-    run_through,
     stacked,
 )
 from spade_widgets.pruning.solvers.magnitude import counted, kept_by_size, restored
@@ -50,8 +51,8 @@ SMALL = 512
 GAIN = 1e-7
 #: What an entry of a system of equations takes: its index, itself, its inverse.
 BYTES = 24
-#: Magnitude pruning's rows are solved in so many parts where conjugate gradients do it.
-PARTS = 8
+#: Magnitude pruning's rows are taken in so many parts where conjugate gradients solve them.
+PARTS = 16
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def _solve(prepared: RefinedPrepared, sample: int, W: Tensor, drop: int, floor: 
     )
     left = prepared.patience * _fast_time(*W.shape) - _prepare_time(W.shape[1], quadratic.groups)
     fitted = yield from part(_refine(problem, left, pacer), 0, 0.85)
-    fitted = yield from part(_bounded(problem, fitted, by_size, prepared.patience, pacer), 0.85, 0.15)
+    fitted = yield from part(_bounded(problem, fitted, by_size, left, pacer), 0.85, 0.15)
     return restored(quadratic, W, fitted.v, fitted.keep)
 
 
@@ -274,42 +275,61 @@ def _eliminated(problem: _Problem, wide: Tensor, extra: Tensor, pacer: Pacer) ->
 
 def _descended(problem: _Problem, keep: Tensor, moved: Tensor, pacer: Pacer) -> Shares[Fitted]:
     """Least squares by conjugate gradients, from ADMM's weights: where a row's system is too large to be factored."""
-    v = yield from paced(descend(problem.quadratic, problem.w, moved.double() * keep, keep), pacer)
+    steps = descend(problem.quadratic, problem.w, moved.double() * keep, keep, _gradient_steps(problem))
+    v = yield from paced(steps, pacer)
     return Fitted(keep, v, float((problem.target * problem.w).sum()) - error(problem.quadratic, problem.w, v))
 
 
-def _bounded(problem: _Problem, fitted: Fitted, by_size: Tensor, patience: float, pacer: Pacer) -> Shares[Fitted]:
+def _bounded(problem: _Problem, fitted: Fitted, by_size: Tensor, left: float, pacer: Pacer) -> Shares[Fitted]:
     """The better one of this and magnitude pruning with least squares.
 
-    Rows of the latter are solved until their errors alone exceed this one's: most often a few of them do.
+    Rows of the latter are solved until their errors alone exceed this one's: most often a few of them do. Where they
+    are too large to be solved in the time `left`, conjugate gradients have to do, as for the other's.
     """
     limit = error(problem.quadratic, problem.w, fitted.v)
+    rows = len(problem.w)
+    quick = _factor_time(float(by_size.sum()) / rows) * rows <= left / 2
+    if quick or problem.quadratic.groups > 1:
+        bound = yield from _solved(problem, by_size, limit, pacer)
+    else:
+        bound = yield from _approached(problem, by_size, limit, pacer)
+    return fitted if float((problem.target * problem.w).sum()) - bound.explained >= limit else bound
+
+
+def _solved(problem: _Problem, keep: Tensor, limit: float, pacer: Pacer) -> Shares[Fitted]:
+    """Least squares on a support, until the errors of the rows that are done exceed the limit."""
     energy = (problem.target * problem.w).sum(1)
-    spent = float(energy[~by_size.any(1)].sum())
-    v = torch.zeros_like(fitted.v)
-    for rows, solved, errors in _fits(problem, by_size, patience):
+    spent = float(energy[~keep.any(1)].sum())
+    v = torch.zeros_like(problem.w)
+    for rows, found in least_squares(problem.quadratic, problem.target, keep, entries=problem.entries):
+        v[rows] = found
+        # (w − v) C (w − v)ᵀ is (w C)(w − v)ᵀ where the gradient is zero on the support.
+        spent += float((problem.target[rows] * (problem.w[rows] - found)).sum())
         if spent >= limit:
-            return fitted
-        v[rows] = solved
-        spent += float(errors)
+            break
         if pacer.due():
-            yield min(0.99, spent / limit) if limit > 0 else 0.99
-    return fitted if spent >= limit else Fitted(by_size, v, float(energy.sum()) - spent)
+            yield min(0.99, max(0.0, spent / limit)) if limit > 0 else 0.99
+    return Fitted(keep, v, float(energy.sum()) - spent)
 
 
-def _fits(problem: _Problem, keep: Tensor, patience: float) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Rows, their least squares on a support, and their errors' sum: those that keep least come first."""
-    rows, columns = problem.w.shape
-    each = float(keep.sum()) / rows
-    if problem.quadratic.groups > 1 or _factor_time(each) * rows < patience * _fast_time(rows, columns):
-        for chosen, v in least_squares(problem.quadratic, problem.target, keep, entries=problem.entries):
-            # (w − v) C (w − v)ᵀ is (w C)(w − v)ᵀ where the gradient is zero on the support.
-            yield chosen, v, (problem.target[chosen] * (problem.w[chosen] - v)).sum()
-        return
-    for chosen in keep.sum(1).argsort(stable=True).chunk(PARTS):
-        w, mask = problem.w[chosen], keep[chosen]
-        v = run_through(descend(problem.quadratic, w, torch.where(mask, w, 0), mask))
-        yield chosen, v, torch.tensor(error(problem.quadratic, w, v))
+def _approached(problem: _Problem, keep: Tensor, limit: float, pacer: Pacer) -> Shares[Fitted]:
+    """The same by conjugate gradients. Rows that lose most without an update come first."""
+    v = torch.where(keep, problem.w, 0)
+    losses = (problem.quadratic.times(v.float() - problem.w.float()) * (v - problem.w)).sum(1)
+    spent = 0.0
+    for done, rows in enumerate(losses.argsort(descending=True, stable=True).chunk(PARTS)):
+        w = problem.w[rows]
+        steps = descend(problem.quadratic, w, v[rows], keep[rows], _gradient_steps(problem))
+        v[rows] = yield from part(paced(steps, pacer), done / PARTS, 1 / PARTS)
+        spent += error(problem.quadratic, w, v[rows])
+        if spent >= limit:
+            break
+    return Fitted(keep, v, float((problem.target * problem.w).sum()) - spent)
+
+
+def _gradient_steps(problem: _Problem) -> int:
+    """Conjugate gradients need more of them where H is singular."""
+    return CG_STEPS * (1 if problem.quadratic.damping == DAMPINGS[0] else 3)
 
 
 # About how long things take, in seconds on one core of a server of 2023. Only their ratios matter, and these roughly:
@@ -325,7 +345,7 @@ def _exact_time(rows: int, columns: int) -> float:
 
 
 def _prepare_time(columns: int, groups: int) -> float:
-    return 6e-11 * groups * columns**3
+    return 1e-10 * groups * columns**3
 
 
 def _iteration_time(rows: int, columns: int) -> float:
@@ -340,4 +360,4 @@ def _round_time(rows: int, columns: int, count: int, spare: int) -> float:
     size = 1.15 * (count + spare) / rows  # batches of rows of like sizes are padded
     steps = LEEWAY * spare / rows + 2
     row = 1.2e-8 * size**2 + 3e-10 * size**3 + 1e-9 * steps**2 * size
-    return rows * row + 4e-4 * steps + 4e-8 * rows * columns + 4.5e-11 * rows * columns**2
+    return rows * row + 4e-4 * steps + 1e-7 * rows * columns + 4.5e-11 * rows * columns**2
