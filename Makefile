@@ -25,7 +25,11 @@ lab: $(INSTALLED) $(BUNDLE) ## open JupyterLab on the quickstart notebook (PORT=
 	@PORT=$(PORT) NO_BROWSER=$(NO_BROWSER) scripts/lab.sh
 
 .PHONY: test
-test: setup chromium lint test-js test-py ## run every test: Python, TypeScript, and the panel in JupyterLab in Chromium
+test: setup chromium lint test-js test-py ## run the tests: Python, TypeScript, and the panel in JupyterLab in Chromium
+
+.PHONY: test-all
+test-all: setup chromium lint test-js ## run every test there is: with all of torchvision's classifiers (an hour, 12 GB)
+	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
 
 .PHONY: setup
 setup: $(INSTALLED) $(BUNDLE) ## install everything into .venv and js/node_modules, and build the front end

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from torch import Tensor, nn
@@ -174,7 +175,6 @@ def test_tables_in_a_notebook_are_escaped() -> None:
 
 
 def test_tables_make_frames(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
-    pandas = pytest.importorskip("pandas")
     trace = sw.trace(tiny, picture, layers="*", augmentations=2)
     frame = pandas.DataFrame(trace.stats())
     assert list(frame["name"]) == ["0", "3", "7"]
