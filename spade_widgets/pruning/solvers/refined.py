@@ -221,6 +221,7 @@ def _refine(problem: _Problem, left: float, pacer: Pacer) -> Shares[Fitted]:
         extra = (keep.sum(1) * spare).div(problem.count + spare, rounding_mode="floor") + 1
         starts.append((yield from part(_eliminated(problem, keep, extra, pacer), 0.5, 0.1)))
     if not starts:
+        iterations = int(min(2 * most, max(least, 1.5 * ADMM_SHARE * left / each)))
         keep, moved = yield from part(_admm(problem, problem.count, iterations, pacer), 0, 0.5)
         return (yield from part(_descended(problem, keep, moved, pacer), 0.5, 0.5))
     best = max(starts, key=lambda fitted: fitted.explained)
