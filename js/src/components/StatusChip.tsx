@@ -30,7 +30,9 @@ export function StatusChip() {
       <span class="sw-chip-text sw-line" title={text}>
         {text}
       </span>
-      <span class="sw-chip-number">{counted ? `${Math.floor(status.done as number)} of ${status.of}` : ""}</span>
+      <span class="sw-chip-number">
+        {counted ? `${Math.floor(status.done as number)} of ${status.of}` : ""}
+      </span>
       <span class="sw-chip-number sw-chip-time">
         {live && (status.state === "working" || status.seconds > 0) ? seconds(status.seconds) : ""}
       </span>
