@@ -279,7 +279,6 @@ def test_class_names_that_do_not_fit(tiny_model: nn.Module, names: list[str]) ->
         (1.5, r"The sparsity 1\.5 is outside"),
         (float("nan"), "The sparsity nan is outside"),
         ("x", "The sparsity 'x' is not a number"),
-        (None, "The sparsity None is not a number"),
         ([], r"The sparsity \[\] is not a number"),
     ],
 )
