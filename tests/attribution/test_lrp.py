@@ -16,7 +16,7 @@ from zennit.core import Composite
 
 from spade_widgets.attribution import saliency
 from spade_widgets.attribution.methods.lrp import canonical
-from spade_widgets.attribution.methods.lrp_rules import conserving_z_plus, shares
+from spade_widgets.attribution.methods.lrp_rules import conserving_epsilon, conserving_z_plus, shares
 from spade_widgets.errors import InputError, ModelError
 
 
@@ -44,6 +44,8 @@ BLACK, WHITE = -torch.full((1, 3, 1, 1), 2.0), torch.full((1, 3, 1, 1), 2.0)
 def test_it_is_zennits_on_a_plain_network(name: str, composite: Callable[..., Composite], bias: str) -> None:
     net = nn.Sequential(*plain()[:3], nn.BatchNorm2d(12).eval(), *plain()[3:])
     net[3].bias.data.uniform_(-0.1, 0.1)
+    if bias == "ignored":
+        net[-1].bias.data.zero_()  # a linear layer's is shared among its inputs, which zennit does not
     net[3].running_var.uniform_(0.5, 2)
     classifier = classify(net)
     options = {"zero_params": ["bias"]} if bias == "ignored" else {}
@@ -79,6 +81,17 @@ def test_outputs_that_are_the_biases_alone_hand_their_relevance_to_the_others() 
     for seed in ([3.0, 4.0], [-3.0, -4.0]):
         relevance = _relevance(conv, conserving_z_plus(), x, torch.tensor(seed).view(1, 2, 1, 1))
         assert relevance.flatten().tolist() == pytest.approx([0, sum(seed)], abs=1e-5)
+
+
+def test_a_linear_layers_bias_is_shared_by_magnitude() -> None:
+    layer = nn.Linear(3, 2)
+    layer.weight.data = torch.tensor([[3.0, -1.0, 5.0], [1.0, 1.0, 1.0]])
+    layer.bias.data = torch.tensor([4.0, 0.0])
+    x = torch.tensor([[1.0, 1.0, 0.0]])  # outputs 6 (of it 4 the bias) and 2
+    relevance = _relevance(layer, conserving_epsilon(), x, torch.tensor([[12.0, 0.0]]))
+    assert relevance.flatten().tolist() == pytest.approx([2 * (3 + 4 * 3 / 4), 2 * (-1 + 4 * 1 / 4), 0], abs=1e-4)
+    relevance = _relevance(layer, conserving_epsilon(), x, torch.tensor([[0.0, 3.0]]))
+    assert relevance.flatten().tolist() == pytest.approx([1.5, 1.5, 0], abs=1e-4)
 
 
 def test_summands_get_shares_by_magnitude() -> None:

@@ -75,8 +75,8 @@ _ALL = (
         title="LRP",
         description="The share of the logit that goes back to a pixel"
         + _SUMMED
-        + " The map's sum is the logit: biases "
-        "take no share (with bias='absorbing' they take and keep what they add, as in zennit).",
+        + " The map's sum is the logit: biases keep nothing, what they add is shared among a layer's inputs or other "
+        "outputs (with bias='absorbing' they keep it, as in zennit).",
         source="Bach et al., 'On pixel-wise explanations', 2015; zennit's composite EpsilonPlus with its ε of 1e-6 "
         "(Montavon et al., 'Layer-wise relevance propagation: an overview', 2019).",
         defaults={"composite": "epsilon_plus", "bias": "ignored"},

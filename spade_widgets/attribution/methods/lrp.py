@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spade_widgets.attribution.canonizers import find_gates, merge_batch_norms, unruly
 from spade_widgets.attribution.methods.query import Query, one_of, progress, summed
@@ -72,18 +72,20 @@ def _composite(query: Query, name: str, bias: str) -> Any:
     from zennit.rules import ZPlus
     from zennit.types import Convolution
 
-    from spade_widgets.attribution.methods.lrp_rules import PassOn, conserving_z_plus, shares
+    from spade_widgets.attribution.methods.lrp_rules import PassOn, conserving_epsilon, conserving_z_plus, shares
 
     ignored = bias == "ignored"
     zero = ["bias"] if ignored else None
     plus = conserving_z_plus() if ignored else ZPlus()
-    layer_map = [
+    layer_map: list[tuple[tuple[type, ...], Any]] = [
         # Layer norm passes relevance as it is (Achtibat et al., "AttnLRP", ICML 2024, proposition 3.4). So does every
         # function of single values, and every batch norm left: a scale, and a shift that takes no share.
         ((Rectifier, Squash, Norm, BatchNorm, Scale), PassOn()),
         ((Sum, AvgPool), shares()),
         ((Pointwise,), plus),
     ]
+    if ignored:
+        layer_map.append(((nn.Linear,), conserving_epsilon()))
     if name.startswith("epsilon_plus"):
         layer_map.append(((Convolution,), plus))
     limits = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from zennit.core import BasicHook, Hook
+from zennit.core import BasicHook, Hook, ParamMod, stabilize
 from zennit.rules import ClampMod, NoMod
 
 #: What zennit keeps its denominators off zero by.
@@ -47,6 +47,31 @@ def conserving_z_plus() -> BasicHook:
         gradient_mapper=_handed_down,
         reducer=lambda inputs, gradients: sum(x * g for x, g in zip(inputs, gradients, strict=True)),
     )
+
+
+def conserving_epsilon() -> BasicHook:
+    """zennit's Epsilon, with a bias's share given to the inputs by the magnitudes of what they contribute.
+
+    To leave the bias out of the sum that divides would blow up the relevance of outputs that are mostly bias.
+    """
+    return BasicHook(
+        input_modifiers=[_as_is, _as_is, torch.abs],
+        param_modifiers=[
+            NoMod(),
+            NoMod(zero_params=["bias"]),
+            ParamMod(lambda parameter, _name: parameter.abs(), zero_params=["bias"]),
+        ],
+        output_modifiers=[_as_is] * 3,
+        gradient_mapper=_with_bias_shared,
+        reducer=lambda inputs, gradients: sum(x * g for x, g in zip(inputs[1:], gradients[1:], strict=True)),
+    )
+
+
+def _with_bias_shared(relevance: Tensor, outputs: list[Tensor]) -> list[Tensor]:
+    output, contributed, magnitude = outputs
+    share = relevance / stabilize(output, _STABILIZER)
+    biases = torch.where(magnitude > 0, share * (output - contributed) / magnitude, 0)
+    return [torch.zeros_like(output), share, biases]
 
 
 def _as_is(output: Tensor) -> Tensor:
