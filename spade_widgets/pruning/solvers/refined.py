@@ -346,7 +346,7 @@ def _exact_time(rows: int, columns: int) -> float:
 
 
 def _prepare_time(columns: int, groups: int) -> float:
-    return 1e-10 * groups * columns**3
+    return 6e-11 * groups * columns**3
 
 
 def _iteration_time(rows: int, columns: int) -> float:
