@@ -11,7 +11,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const flags = new Set(process.argv.slice(2));
 const demo = flags.has("--demo");
 const outdir = resolve(here, demo ? "demo/dist" : "../spade_widgets/widgets/static");
-const panels = ["explorer"];
+const panels = ["explorer", "saliency"];
 
 /** @type {import("esbuild").BuildOptions} */
 const options = {

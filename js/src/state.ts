@@ -1,23 +1,19 @@
-// What one view of the panel knows beyond the model: how it is looked at. Nothing of it is synced.
+// What one view of a panel knows beyond the model: how it is looked at. Nothing of it is synced.
 
-import { type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import { type Viewport, whole } from "./lib/viewport";
 import type { Connection, Host } from "./model";
-import type { PageMessage, Traits } from "./wire";
+import type { CommonMessage, CommonTraits } from "./wire";
 
-export interface PanelState {
-  connection: Connection<Traits>;
-  traits: { readonly [K in keyof Traits]: ReadonlySignal<Traits[K]> };
+/** What every panel's view has. `T` are the panel's traits, `M` what its page says to Python. */
+export interface PanelState<T extends CommonTraits = CommonTraits, M extends object = CommonMessage> {
+  connection: Connection<T>;
+  traits: Connection<T>["traits"];
   host: Host | undefined;
   /** Random, so that two views of one model can be told apart. */
   view: string;
   root: HTMLElement;
-  /** How the two pictures are compared, and where the swipe's divider stands (share of the width). */
-  mode: Signal<"side" | "swipe">;
-  swipe: Signal<number>;
-  viewport: Signal<Viewport>;
   /** Where the sparsity handle is while the user holds it: until then the kernel's word counts. */
   held: Signal<number | null>;
   /** A sentence about something that went wrong on the page. */
@@ -25,14 +21,14 @@ export interface PanelState {
   /** What is said to those who listen instead of looking. */
   announcement: Signal<string>;
   id(name: string): string;
-  send(message: PageMessage, buffers?: ArrayBufferView[]): void;
+  send(message: M, buffers?: ArrayBufferView[]): void;
 }
 
-export function createState(
-  connection: Connection<Traits>,
+export function createState<T extends CommonTraits, M extends object>(
+  connection: Connection<T>,
   host: Host | undefined,
   root: HTMLElement,
-): PanelState {
+): PanelState<T, M> {
   const view = `sw-${Math.random().toString(36).slice(2, 10)}`;
   return {
     connection,
@@ -40,9 +36,6 @@ export function createState(
     host,
     view,
     root,
-    mode: signal<"side" | "swipe">("side"),
-    swipe: signal(0.5),
-    viewport: signal(whole),
     held: signal<number | null>(null),
     pageError: signal(""),
     announcement: signal(""),
@@ -53,6 +46,7 @@ export function createState(
 
 export const PanelContext = createContext<PanelState | null>(null);
 
+/** What the components that every panel has know of theirs. */
 export function usePanel(): PanelState {
   const state = useContext(PanelContext);
   if (!state) throw new Error("a component of the panel is used outside of it");

@@ -1,4 +1,5 @@
-// What Python (`spade_widgets/widgets/explorer.py`) and this front end agree on. Keep the two in step.
+// What Python (`spade_widgets/widgets/explorer.py`) and this front end agree on: what every panel has, and what the
+// Explorer has besides. `saliencyWire.ts` says the same of the Saliency panel. Keep the two sides in step.
 
 /** Binary data as it arrives from the kernel: a DataView on a larger buffer, so mind `byteOffset`. */
 export type Bytes = DataView | ArrayBuffer | Uint8Array;
@@ -103,38 +104,52 @@ export interface Status {
   seconds: number;
 }
 
-/** What the user chooses: set from either side. Python puts an invalid value back and says why in `error`. */
-export interface Selection {
+/** What the user chooses in every panel: set from either side. Python puts an invalid value back and says why in `error`. */
+export interface CommonSelection {
   sample_id: string;
   sparsity: number;
-  neuron: string;
-  layer: string;
   preset: string;
   pattern: string;
   solver: string;
 }
 
-/** What only Python sets. */
-export interface Reported {
+/** What only Python sets, in every panel. */
+export interface CommonReported {
   app: AppInfo;
   samples: SampleInfo[];
-  layers: LayerInfo[];
   presets: PresetInfo[];
   solvers: string[];
   predictions: Predictions;
-  channels: Channels;
-  dense: Picture;
-  sparse: Picture;
-  dense_png: Bytes;
-  sparse_png: Bytes;
   /** `{}` while there is no trace. */
   trace_summary: Partial<TraceInfo>;
   solved: number[];
   status: Status;
   error: string;
   code: string;
+}
+
+export type CommonTraits = CommonSelection & CommonReported;
+
+/** What the centre of the Explorer shows. */
+export type Centre = "visualization" | "saliency" | "both";
+
+export interface Selection extends CommonSelection {
+  neuron: string;
+  layer: string;
+  centre: Centre;
+}
+
+export interface Reported extends CommonReported {
+  layers: LayerInfo[];
+  channels: Channels;
+  dense: Picture;
+  sparse: Picture;
+  dense_png: Bytes;
+  sparse_png: Bytes;
   /** A reference to a child widget (`"anywidget:<model id>"`), made after the message `{type: "chart"}`. */
   chart: string | null;
+  /** A reference to the Saliency panel inside, made when `centre` first asks for it. */
+  saliency_panel: string | null;
 }
 
 export type Traits = Selection & Reported;
@@ -148,15 +163,15 @@ export interface FrameMessage {
   seconds: number;
 }
 
-/** Messages of the page to Python. */
-export type PageMessage =
+/** Messages of every panel's page to Python. */
+export type CommonMessage =
   | { type: "stop" }
   | { type: "resume" }
   | { type: "dismiss" }
-  | { type: "chart" }
   | { type: "add"; files: { name: string }[] }
-  | { type: "visible"; view: string; visible: boolean }
-  | { type: "ack"; which: Which; seq: number };
+  | { type: "visible"; view: string; visible: boolean };
+
+export type ExplorerMessage = CommonMessage | { type: "chart" } | { type: "ack"; which: Which; seq: number };
 
 const noPicture: Picture = {
   neuron: "",
@@ -168,30 +183,36 @@ const noPicture: Picture = {
   dead: false,
 };
 
-/** What the panel shows for a trait that is missing or null: nothing, without falling over. */
-export const defaults: Traits = {
+/** What a panel shows for a trait that is missing or null: nothing, without falling over. */
+export const commonDefaults: CommonTraits = {
   sample_id: "",
   sparsity: 0,
-  neuron: "",
-  layer: "",
   preset: "",
   pattern: "",
   solver: "",
   app: { title: "", input: [1, 1], weights: 0, classes: [], version: "" },
   samples: [],
-  layers: [],
   presets: [],
   solvers: [],
   predictions: { sample_id: "", rows: [] },
-  channels: { sample_id: "", layer: "", total: 0, rows: [] },
-  dense: noPicture,
-  sparse: noPicture,
-  dense_png: new ArrayBuffer(0),
-  sparse_png: new ArrayBuffer(0),
   trace_summary: {},
   solved: [],
   status: { state: "idle", text: "", done: null, of: null, seconds: 0 },
   error: "",
   code: "",
+};
+
+export const defaults: Traits = {
+  ...commonDefaults,
+  neuron: "",
+  layer: "",
+  centre: "visualization",
+  layers: [],
+  channels: { sample_id: "", layer: "", total: 0, rows: [] },
+  dense: noPicture,
+  sparse: noPicture,
+  dense_png: new ArrayBuffer(0),
+  sparse_png: new ArrayBuffer(0),
   chart: null,
+  saliency_panel: null,
 };

@@ -373,5 +373,5 @@ test("keys stay in the panel, and the Lab's shortcuts are off in it", async () =
   el.addEventListener("keydown", outside);
   await press(find(el, ".sw-slider"), "a");
   expect(outside).not.toHaveBeenCalled();
-  expect(find(el, ".sw-explorer").dataset.lmSuppressShortcuts).toBe("true");
+  expect(find(el, ".sw-root").dataset.lmSuppressShortcuts).toBe("true");
 });

@@ -1,10 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
+import { useExplorer } from "../explorerState";
 import { parseNeuron, readChannel } from "../lib/neuron";
-import { usePanel } from "../state";
 
 /** A channel by number, or by number and place: "17", "17@3,4". */
 export function ChannelField() {
-  const panel = usePanel();
+  const panel = useExplorer();
   const { neuron, layer, layers } = panel.traits;
   const parsed = parseNeuron(neuron.value);
   const here = parsed?.kind === "channel" && parsed.layer === layer.value ? parsed : null;

@@ -35,13 +35,12 @@ function CopyCode() {
   );
 }
 
-function StopResume() {
+/** `paused`: something on screen was stopped on its way. */
+export function StopResume({ paused: parts }: { paused: boolean }) {
   const panel = usePanel();
-  const { status, dense, sparse } = panel.traits;
-  const working = status.value.state === "working";
-  const paused =
-    !working &&
-    (status.value.state === "stopped" || dense.value.state === "stopped" || sparse.value.state === "stopped");
+  const { state } = panel.traits.status.value;
+  const working = state === "working";
+  const paused = !working && (state === "stopped" || parts);
   return (
     <button
       type="button"
@@ -75,7 +74,7 @@ function Expand() {
   );
 }
 
-export function Header() {
+export function Header({ title: name, paused }: { title: string; paused: boolean }) {
   const panel = usePanel();
   const { title, classes, input, weights } = panel.traits.app.value;
   const [height, width] = input;
@@ -83,13 +82,13 @@ export function Header() {
   const summary = `${title} · ${classes.length} classes · ${size} · ${short(weights)} weights`;
   return (
     <header class="sw-header">
-      <h2>SPADE Explorer</h2>
+      <h2>{name}</h2>
       <p class="sw-line sw-secondary sw-summary" title={summary}>
         {title === "" ? "\u00a0" : summary}
       </p>
       <div class="sw-actions">
         <StatusChip />
-        <StopResume />
+        <StopResume paused={paused} />
         <CopyCode />
         <Expand />
       </div>

@@ -1,4 +1,4 @@
-import { usePanel } from "../state";
+import { useExplorer } from "../explorerState";
 import type { LayerInfo } from "../wire";
 
 const units: Record<LayerInfo["kind"], string> = { conv: "channels", linear: "outputs", block: "channels" };
@@ -24,7 +24,7 @@ function Option({ layer }: { layer: LayerInfo }) {
 }
 
 export function LayerSelect() {
-  const panel = usePanel();
+  const panel = useExplorer();
   const { layers, layer } = panel.traits;
   const known = layers.value.some((one) => one.name === layer.value);
   return (

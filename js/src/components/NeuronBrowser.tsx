@@ -1,8 +1,8 @@
 import { useComputed } from "@preact/signals";
+import { useExplorer } from "../explorerState";
 import { decimal } from "../lib/format";
 import { parseNeuron } from "../lib/neuron";
 import { useBlobUrl } from "../lib/useBlobUrl";
-import { usePanel } from "../state";
 import type { ChannelRow } from "../wire";
 import { ChannelField } from "./ChannelField";
 import { ClassPicker } from "./ClassPicker";
@@ -21,7 +21,7 @@ function ChannelTile({ row }: { row: ChannelRow }) {
 
 /** Which neuron: a layer's channels, the most excited first, a channel by number, or a class. */
 export function NeuronBrowser() {
-  const panel = usePanel();
+  const panel = useExplorer();
   const { channels, neuron, layer, sample_id } = panel.traits;
   const { rows, total } = channels.value;
   const stale = channels.value.layer !== layer.value || channels.value.sample_id !== sample_id.value;

@@ -1,8 +1,8 @@
 import { useRef } from "preact/hooks";
+import { type ExplorerState, useExplorer } from "../explorerState";
 import { decimal, fileName, seconds } from "../lib/format";
 import { describeNeuron } from "../lib/neuron";
 import { transform } from "../lib/viewport";
-import { type PanelState, usePanel } from "../state";
 import type { Picture, Which } from "../wire";
 import { SaveIcon } from "./icons";
 import { useCalm } from "./useCalm";
@@ -48,7 +48,7 @@ function Activation({ picture }: { picture: Picture }) {
   );
 }
 
-function save(panel: PanelState, which: Which, canvas: HTMLCanvasElement) {
+function save(panel: ExplorerState, which: Which, canvas: HTMLCanvasElement) {
   const { samples, sample_id, sparsity } = panel.traits;
   const sample = samples.value.find((known) => known.id === sample_id.value);
   const part = which === "dense" ? "dense" : `trace-${(sparsity.value * 100).toFixed(1)}`;
@@ -68,7 +68,7 @@ function save(panel: PanelState, which: Which, canvas: HTMLCanvasElement) {
 
 /** One of the two pictures, with what there is to say about it. */
 export function PictureView({ which }: { which: Which }) {
-  const panel = usePanel();
+  const panel = useExplorer();
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const picture = panel.traits[which].value;

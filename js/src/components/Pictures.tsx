@@ -1,14 +1,14 @@
 import { useRef } from "preact/hooks";
+import { useExplorer } from "../explorerState";
 import { describeNeuron } from "../lib/neuron";
 import { whole, zoom } from "../lib/viewport";
-import { usePanel } from "../state";
 import { MinusIcon, PlusIcon } from "./icons";
 import { PictureView } from "./PictureView";
 import { SwipeDivider } from "./SwipeDivider";
 
 /** The two pictures, dense and trace: beside one another, or one over the other with a divider to swipe. */
 export function Pictures() {
-  const panel = usePanel();
+  const panel = useExplorer();
   const { app, neuron } = panel.traits;
   const stage = useRef<HTMLDivElement>(null);
   const mode = panel.mode.value;

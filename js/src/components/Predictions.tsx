@@ -1,5 +1,4 @@
 import { percent } from "../lib/format";
-import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
 import { usePanel } from "../state";
 
 function Bar({ share, which }: { share: number | null; which: "dense" | "sparse" }) {
@@ -10,12 +9,17 @@ function Bar({ share, which }: { share: number | null; which: "dense" | "sparse"
   );
 }
 
-/** What the sample is taken for, by the dense model and by its trace; a class's name shows that class as the neuron. */
-export function Predictions() {
+interface Props {
+  /** The class that is marked, and what a click on a class does, as index and in words. */
+  chosen: number | null;
+  what: string;
+  onChoose(index: number): void;
+}
+
+/** What the sample is taken for, by the dense model and by its trace; a class's name can be clicked. */
+export function Predictions({ chosen, what, onChoose }: Props) {
   const panel = usePanel();
   const { sample_id, rows } = panel.traits.predictions.value;
-  const { classes } = panel.traits.app.value;
-  const shown = classIndex(parseNeuron(panel.traits.neuron.value), classes);
   const stale = sample_id !== panel.traits.sample_id.value;
   return (
     <section class="sw-predictions" aria-busy={stale}>
@@ -40,9 +44,9 @@ export function Predictions() {
                 <button
                   type="button"
                   class="sw-class"
-                  aria-pressed={row.index === shown}
-                  title={`${row.name}: show what excites this class`}
-                  onClick={() => panel.connection.set("neuron", logitNeuron(row.index, classes))}
+                  aria-pressed={row.index === chosen}
+                  title={`${row.name}: ${what}`}
+                  onClick={() => onChoose(row.index)}
                 >
                   {row.name}
                 </button>

@@ -1,9 +1,9 @@
 import type { RefObject } from "preact";
-import { usePanel } from "../state";
+import { useExplorer } from "../explorerState";
 
 /** The line between the two pictures: left of it dense, right of it the trace. By pointer and by arrow keys. */
 export function SwipeDivider({ stage }: { stage: RefObject<HTMLElement | null> }) {
-  const panel = usePanel();
+  const panel = useExplorer();
   const place = panel.swipe.value;
   const put = (share: number) => {
     panel.swipe.value = Math.min(1, Math.max(0, share));

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { usePanel } from "../state";
+import { useExplorer } from "../explorerState";
 import { LayerTable } from "./LayerTable";
+import { useChildWidget } from "./useChildWidget";
 
 const PATIENCE_MS = 20_000;
 
@@ -9,52 +10,27 @@ const PATIENCE_MS = 20_000;
  * it is asked for only when someone looks; where it can't be had, the table says the same.
  */
 export function WhatIsLeft() {
-  const panel = usePanel();
+  const panel = useExplorer();
   const reference = panel.traits.chart.value;
   const place = useRef<HTMLDivElement>(null);
   const [open, setOpen] = useState(false);
   // Once drawn the chart stays until the view goes: folded away it is still kept up to date.
   const [asked, setAsked] = useState(false);
   const [view, setView] = useState<"chart" | "table">("chart");
-  const [state, setState] = useState<"waiting" | "shown" | "failed">("waiting");
+  const [late, setLate] = useState(false);
+  const child = useChildWidget(panel.host, asked ? reference : null, place, { ends: false });
+  const state = late && child === "waiting" ? "failed" : child;
 
   useEffect(() => {
     if (asked && !reference) panel.send({ type: "chart" });
   }, [asked, reference, panel]);
 
   useEffect(() => {
+    setLate(false);
     if (!asked || reference) return;
-    const timer = setTimeout(() => setState("failed"), PATIENCE_MS);
+    const timer = setTimeout(() => setLate(true), PATIENCE_MS);
     return () => clearTimeout(timer);
   }, [asked, reference]);
-
-  useEffect(() => {
-    if (!asked || !reference || !place.current) return;
-    const { host } = panel;
-    if (!host) {
-      setState("failed");
-      return;
-    }
-    let gone = false;
-    const el = document.createElement("div");
-    place.current.replaceChildren(el);
-    // Plotly's figure empties its element when its view ends, but goes on listening to the model: every later change
-    // would fail there, and be lost to the figure's other views. So its view is never ended, only taken off the page.
-    const never = new AbortController().signal;
-    host
-      .getWidget(reference)
-      .then((widget) => (gone ? undefined : widget.render({ el, signal: never })))
-      .then(() => !gone && setState("shown"))
-      .catch((reason: unknown) => {
-        if (gone) return;
-        console.warn("the chart could not be shown", reason);
-        setState("failed");
-      });
-    return () => {
-      gone = true;
-      el.remove();
-    };
-  }, [asked, reference, panel]);
 
   const table = view === "table" || state === "failed";
   return (

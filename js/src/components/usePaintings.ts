@@ -1,9 +1,9 @@
 import { batch, effect, type Signal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
+import type { ExplorerState } from "../explorerState";
 import { isEmpty } from "../lib/bytes";
 import { createPainter } from "../lib/painter";
-import type { PanelState } from "../state";
 import type { FrameMessage, Which } from "../wire";
 
 interface Paintings {
@@ -22,7 +22,7 @@ function isFrame(message: unknown): message is FrameMessage {
  * acknowledged once it is drawn, or passed over for a later one: Python sends no more than the page can draw.
  */
 export function usePaintings(
-  panel: PanelState,
+  panel: ExplorerState,
   which: Which,
   canvas: RefObject<HTMLCanvasElement | null>,
 ): Paintings {

@@ -1,12 +1,12 @@
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
+import type { ExplorerState } from "../explorerState";
 import { pan, whole, zoom } from "../lib/viewport";
-import type { PanelState } from "../state";
 
 const KEY_STEP = 0.15;
 
 /** Zoom and pan of one frame, for both pictures: wheel, double click, drag, pinch, keys. */
-export function useZoomAndPan(panel: PanelState, frame: RefObject<HTMLElement | null>): void {
+export function useZoomAndPan(panel: ExplorerState, frame: RefObject<HTMLElement | null>): void {
   useEffect(() => {
     const element = frame.current;
     if (!element) return;

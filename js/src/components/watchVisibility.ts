@@ -1,7 +1,7 @@
 import type { PanelState } from "../state";
 
-/** Tells Python whether anybody can see this view: what nobody sees gets no frames. Returns what ends it. */
-export function watchVisibility(panel: PanelState): () => void {
+/** Tells Python whether anybody can see this view: what nobody sees is not worth work. Returns what ends it. */
+export function watchVisibility(panel: PanelState, watched: Element = panel.root): () => void {
   let onScreen = true;
   let said: boolean | undefined;
   const say = (visible: boolean) => {
@@ -14,7 +14,7 @@ export function watchVisibility(panel: PanelState): () => void {
     onScreen = entries.at(-1)?.isIntersecting ?? onScreen;
     look();
   });
-  observer.observe(panel.root);
+  observer.observe(watched);
   document.addEventListener("visibilitychange", look);
   look();
   return () => {

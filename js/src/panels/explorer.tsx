@@ -1,36 +1,39 @@
-// The Explorer panel: connects the components to an anywidget model. No state lives outside of a view.
+// The Explorer panel: a sample, a sparsity and a neuron; what excites it, and where its prediction comes from.
 
-import { render as renderTree } from "preact";
+import { useState } from "preact/hooks";
+import { Announcer } from "../components/Announcer";
+import { Centre } from "../components/Centre";
+import { DropHint } from "../components/DropHint";
 import { ErrorLine } from "../components/ErrorLine";
 import { Header } from "../components/Header";
 import { NeuronBrowser } from "../components/NeuronBrowser";
-import { Pictures } from "../components/Pictures";
+import { NeuronPredictions } from "../components/NeuronPredictions";
 import { PlanControls } from "../components/PlanControls";
-import { Predictions } from "../components/Predictions";
 import { Samples } from "../components/Samples";
 import { SparsityBar } from "../components/SparsityBar";
 import { TraceFacts } from "../components/TraceFacts";
-import { useDropZone } from "../components/useDropZone";
 import { WhatIsLeft } from "../components/WhatIsLeft";
-import { watchVisibility } from "../components/watchVisibility";
-import { type AnyModel, connect, type Host } from "../model";
-import { createState, PanelContext, type PanelState } from "../state";
-import { defaults } from "../wire";
+import { ExplorerContext, explorerState } from "../explorerState";
+import { mount, type RenderProps } from "../mount";
+import type { PanelState } from "../state";
+import { defaults, type ExplorerMessage, type Traits } from "../wire";
 
-function Explorer({ panel }: { panel: PanelState }) {
-  const dropping = useDropZone(panel);
+function Explorer({ base }: { base: PanelState<Traits, ExplorerMessage> }) {
+  const [panel] = useState(() => explorerState(base));
+  const paused =
+    panel.traits.dense.value.state === "stopped" || panel.traits.sparse.value.state === "stopped";
   return (
-    <PanelContext.Provider value={panel}>
+    <ExplorerContext.Provider value={panel}>
       <div class="sw-panel">
-        <Header />
+        <Header title="SPADE Explorer" paused={paused} />
         <ErrorLine />
         <div class="sw-columns">
           <div class="sw-column sw-column-sample">
             <Samples />
-            <Predictions />
+            <NeuronPredictions />
           </div>
           <div class="sw-column sw-column-pictures">
-            <Pictures />
+            <Centre />
             <section class="sw-trace" aria-label="Trace">
               <SparsityBar />
               <PlanControls />
@@ -42,48 +45,18 @@ function Explorer({ panel }: { panel: PanelState }) {
           </div>
         </div>
         <WhatIsLeft />
-        {dropping && (
-          <div class="sw-drop" aria-hidden="true">
-            Drop images to add them as samples
-          </div>
-        )}
-        <div class="sw-hidden" role="status" aria-live="polite">
-          {panel.announcement}
-        </div>
+        <DropHint />
+        <Announcer />
       </div>
-    </PanelContext.Provider>
+    </ExplorerContext.Provider>
   );
 }
 
-export interface RenderProps {
-  model: AnyModel;
-  el: HTMLElement;
-  /** Since anywidget 0.11. */
-  host?: Host;
-}
-
-function render({ model, el, host }: RenderProps): () => void {
-  const root = document.createElement("div");
-  root.className = "sw-explorer";
-  // The Lab's keyboard shortcuts and its context menu have no business inside the panel.
-  root.dataset.lmSuppressShortcuts = "true";
-  root.dataset.jpSuppressContextMenu = "";
-  const stop = (event: Event) => event.stopPropagation();
-  root.addEventListener("keydown", stop);
-  el.append(root);
-
-  const connection = connect(model, defaults);
-  const panel = createState(connection, host, root);
-  renderTree(<Explorer panel={panel} />, root);
-  const unwatch = watchVisibility(panel);
-
-  return () => {
-    unwatch();
-    renderTree(null, root);
-    connection.dispose();
-    root.removeEventListener("keydown", stop);
-    root.remove();
-  };
-}
+const render = (props: RenderProps) =>
+  mount<Traits, ExplorerMessage>(props, {
+    defaults: () => defaults,
+    show: (base) => <Explorer base={base} />,
+    watched: ".sw-pictures",
+  });
 
 export default { render };

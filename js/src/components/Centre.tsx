@@ -1,0 +1,39 @@
+import { useRef } from "preact/hooks";
+import { useExplorer } from "../explorerState";
+import type { Centre as Choice } from "../wire";
+import { Pictures } from "./Pictures";
+import { Segments } from "./Segments";
+import { useChildWidget } from "./useChildWidget";
+
+const choices: [Choice, string][] = [
+  ["visualization", "Visualization"],
+  ["saliency", "Saliency"],
+  ["both", "Both"],
+];
+
+/** What the neuron answers to, where the prediction comes from, or both: the second is a panel of its own. */
+export function Centre() {
+  const panel = useExplorer();
+  const { centre, saliency_panel } = panel.traits;
+  const place = useRef<HTMLDivElement>(null);
+  const state = useChildWidget(panel.host, saliency_panel.value, place, { ends: true });
+  const shown = centre.value;
+  return (
+    <>
+      <Segments
+        label="What the centre shows"
+        choices={choices}
+        chosen={shown}
+        onChoose={(choice) => panel.connection.set("centre", choice)}
+      />
+      <div class="sw-centre-part" hidden={shown === "saliency"}>
+        <Pictures />
+      </div>
+      <div class="sw-centre-part" hidden={shown === "visualization"} aria-busy={state === "waiting"}>
+        {state === "waiting" && <p class="sw-secondary">making the saliency panel …</p>}
+        {state === "failed" && <p class="sw-secondary">The saliency panel can't be shown here.</p>}
+        <div ref={place} />
+      </div>
+    </>
+  );
+}

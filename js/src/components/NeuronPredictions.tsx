@@ -1,0 +1,16 @@
+import { useExplorer } from "../explorerState";
+import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
+import { Predictions } from "./Predictions";
+
+/** A class's name shows that class as the neuron. */
+export function NeuronPredictions() {
+  const panel = useExplorer();
+  const { classes } = panel.traits.app.value;
+  return (
+    <Predictions
+      chosen={classIndex(parseNeuron(panel.traits.neuron.value), classes)}
+      what="show what excites this class"
+      onChoose={(index) => panel.connection.set("neuron", logitNeuron(index, classes))}
+    />
+  );
+}

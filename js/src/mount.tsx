@@ -1,0 +1,52 @@
+// Puts a panel's components on the page for one anywidget model. No state lives outside of a view.
+
+import { type ComponentChild, render as renderTree } from "preact";
+import { watchVisibility } from "./components/watchVisibility";
+import { type AnyModel, connect, type Host } from "./model";
+import { createState, PanelContext, type PanelState } from "./state";
+import type { CommonTraits } from "./wire";
+
+export interface RenderProps {
+  model: AnyModel;
+  el: HTMLElement;
+  /** Since anywidget 0.11. */
+  host?: Host;
+}
+
+export interface PanelKind<T extends CommonTraits, M extends object> {
+  /** What a trait is while Python has not set it; its keys are the traits that are followed. */
+  defaults(model: AnyModel): T;
+  /** What is on screen, and the part of it that somebody has to see for work to be worth it (default: all). */
+  show(panel: PanelState<T, M>): ComponentChild;
+  watched?: string;
+}
+
+export function mount<T extends CommonTraits, M extends object>(
+  { model, el, host }: RenderProps,
+  kind: PanelKind<T, M>,
+): () => void {
+  const root = document.createElement("div");
+  root.className = "sw-root";
+  // The Lab's keyboard shortcuts and its context menu have no business inside the panel.
+  root.dataset.lmSuppressShortcuts = "true";
+  root.dataset.jpSuppressContextMenu = "";
+  const stop = (event: Event) => event.stopPropagation();
+  root.addEventListener("keydown", stop);
+  el.append(root);
+
+  const connection = connect(model, kind.defaults(model));
+  const panel = createState<T, M>(connection, host, root);
+  // What every panel has in common is all that the common components see of it.
+  const common = panel as unknown as PanelState;
+  renderTree(<PanelContext.Provider value={common}>{kind.show(panel)}</PanelContext.Provider>, root);
+  const watched = kind.watched ? root.querySelector(kind.watched) : null;
+  const unwatch = watchVisibility(common, watched ?? root);
+
+  return () => {
+    unwatch();
+    renderTree(null, root);
+    connection.dispose();
+    root.removeEventListener("keydown", stop);
+    root.remove();
+  };
+}
