@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spade_widgets.sample import Sample as Sample
     from spade_widgets.visualization import visualize as visualize
     from spade_widgets.widgets.explorer import Explorer as Explorer
+    from spade_widgets.widgets.saliency_panel import SaliencyPanel as SaliencyPanel
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOMES = {
     "InputError": "errors",
     "ModelError": "errors",
     "Neuron": "neuron",
+    "SaliencyPanel": "widgets.saliency_panel",
     "Sample": "sample",
     "SpadeError": "errors",
     "SparsityPlan": "pruning.plan",
@@ -52,6 +54,7 @@ __all__ = [
     "InputError",
     "ModelError",
     "Neuron",
+    "SaliencyPanel",
     "Sample",
     "SpadeError",
     "SparsityPlan",

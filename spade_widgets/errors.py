@@ -13,3 +13,8 @@ class InputError(SpadeError, ValueError):
 
 class ModelError(SpadeError, ValueError):
     """A model that cannot be used as it is, or whose weights cannot be had; says why and what to do instead."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of others' code says, in a line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]

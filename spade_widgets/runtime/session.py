@@ -22,6 +22,7 @@ from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers import check_count, check_sparsity
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.jobs import WORKER, Worker
+from spade_widgets.runtime.shared import Shared
 from spade_widgets.runtime.store import Store
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer, activation_maps
@@ -85,8 +86,10 @@ class Session:
         self._lock = threading.Lock()
         self._samples: dict[str, Sample] = {}
         self._solved: dict[Hashable, dict[float, Hashable]] = {}
-        # The calibration that was begun last and left off, if any.
-        self._begun: dict[Hashable, Steps[Calibration]] = {}
+        self._tracing = Shared(0)  # what a pruner has factorised is in the store
+        self._calibrating = Shared(1)  # one alone: its sums may be large
+        #: Saliency maps and curves; see `attribute`.
+        self.mapping = Shared(4)
         for sample in samples:
             self.add(sample)
         if not self._samples:
@@ -156,20 +159,27 @@ class Session:
             traced = dict(self._solved.get((sample.id, pruning.family), {}))
         return sorted(sparsity for sparsity, key in traced.items() if key in self.store)
 
+    def known_probabilities(self, network: Network, sample: Sample) -> Tensor | None:
+        """The probabilities, if they are in the store."""
+        found: Tensor | None = self.store.get(self._probabilities_key(network, sample))
+        return found
+
     def probabilities(self, network: Network, sample: Sample) -> Tensor:
         """The probabilities of all classes, (classes,). See `softmax`.
 
         Raises:
             ModelError: if they are not finite.
         """
-        key = ("probabilities", self.name(network), sample.id)
-        known: Tensor | None = self.store.get(key)
+        known = self.known_probabilities(network, sample)
         if known is not None:
             return known
         made = softmax(network, sample)
         if not bool(made.isfinite().all()):
             raise ModelError(f"The logits of {self.classifier.name} are NaN or infinite on '{sample.title}'.")
-        return self.store.put(key, made, made.numel() * 4)
+        return self.store.put(self._probabilities_key(network, sample), made, made.numel() * 4)
+
+    def _probabilities_key(self, network: Network, sample: Sample) -> Hashable:
+        return "probabilities", self.name(network), sample.id
 
     def maps(self, sample: Sample, layer: str) -> npt.NDArray[np.float32]:
         """The dense classifier's activation maps, (channels, rows, columns).
@@ -208,24 +218,30 @@ class Session:
         return found
 
     def trace(self, sample: Sample, pruning: Pruning) -> Steps[Trace]:
-        """The sample's trace, from the store or made now; a calibration and its factorisations serve every sparsity."""
+        """The sample's trace, from the store or made now; a calibration and its factorisations serve every sparsity.
+
+        Two jobs that want the same one at the same time make it together.
+        """
         key = self.trace_key(sample, pruning)
         made: Trace | None = self.store.get(key)
         if made is None:
-            plan = self.plan(pruning)
-            calibration = yield from self._calibration(sample, plan)
-            method = self.solver(pruning)
-            pruner_key = ("pruner", sample.id, frozenset(plan.layers), method)
-            pruner: Pruner = self.store.get(pruner_key) or Pruner(self.classifier, sample, method, self.seed)
-            # Before it is used, so that what it has factorised is not lost when the user moves on meanwhile. A factor
-            # is at least as large as the Gram matrix that it is made of.
-            self.store.put(pruner_key, pruner, max(calibration.nbytes, pruner.nbytes))
-            made = (yield from pruner.prune(calibration, [plan]))[0]
-            self.store.put(pruner_key, pruner, pruner.nbytes)
-            self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
+            made = yield from self._tracing.run(key, lambda: self._trace(key, sample, pruning))
         with self._lock:  # also when it is found: other settings may have led to the same plan
             self._solved.setdefault((sample.id, pruning.family), {})[pruning.sparsity] = key
         return made
+
+    def _trace(self, key: Hashable, sample: Sample, pruning: Pruning) -> Steps[Trace]:
+        plan = self.plan(pruning)
+        calibration = yield from self._calibration(sample, plan)
+        method = self.solver(pruning)
+        pruner_key = ("pruner", sample.id, frozenset(plan.layers), method)
+        pruner: Pruner = self.store.get(pruner_key) or Pruner(self.classifier, sample, method, self.seed)
+        # Before it is used, so that what it has factorised is not lost when the user moves on meanwhile. A factor
+        # is at least as large as the Gram matrix that it is made of.
+        self.store.put(pruner_key, pruner, max(calibration.nbytes, pruner.nbytes))
+        made = (yield from pruner.prune(calibration, [plan]))[0]
+        self.store.put(pruner_key, pruner, pruner.nbytes)
+        return self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
 
     def _calibration(self, sample: Sample, plan: SparsityPlan) -> Steps[Calibration]:
         """From the store, or made now. Left off, it goes on from there next time: a slider moves often meanwhile."""
@@ -233,20 +249,11 @@ class Session:
         known: Calibration | None = self.store.get(key)
         if known is not None:
             return known
-        steps = self._begun.pop(key, None) or calibrate(
-            self.classifier, sample, plan.layers, augmentations=self.augmentations, seed=self.seed
+        made = yield from self._calibrating.run(
+            key,
+            lambda: calibrate(self.classifier, sample, plan.layers, augmentations=self.augmentations, seed=self.seed),
         )
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                made: Calibration = stop.value
-                return self.store.put(key, made, made.nbytes)
-            try:
-                yield progress
-            except GeneratorExit:
-                self._begun = {key: steps}  # one alone: its sums may be large
-                raise
+        return self.store.put(key, made, made.nbytes)
 
     def known_renderer(self, network: Network, neuron: Neuron) -> Renderer | None:
         """The visualization of a neuron as far as it has come, if it was begun."""

@@ -24,12 +24,14 @@ class Opened:
         classifier, samples: what was opened.
         classifier_code: an expression.
         sample_code: sample id → an expression; samples that only live in this kernel have none.
+        panel: what code calls the panel, for what only lives in this kernel.
     """
 
     classifier: ImageClassifier
     samples: tuple[Sample, ...]
     classifier_code: str
     sample_code: dict[str, str]
+    panel: str = "explorer"
 
 
 def open_panel(
@@ -38,9 +40,11 @@ def open_panel(
     weights: str | Path | None,
     class_names: Sequence[str] | None,
     preprocess: Preprocess | None,
+    panel: str = "explorer",
 ) -> Opened:
     """Make a classifier and samples of what the user gave. See `Explorer` for the arguments and errors."""
     classifier, code = _classifier(model, weights, class_names, preprocess)
+    code = code or f"{panel}.session.classifier"
     builtin = model is None
     if samples is None:
         from spade_widgets import demo
@@ -53,19 +57,20 @@ def open_panel(
         read = tuple(map(Sample.read, given))
         pairs = zip(read, given, strict=True)
         written = {s.id: repr(str(g)) for s, g in pairs if isinstance(g, str | Path)}
-    return Opened(classifier, read, code, written)
+    return Opened(classifier, read, code, written, panel)
 
 
 def _classifier(
     model: Model, weights: str | Path | None, class_names: Sequence[str] | None, preprocess: Preprocess | None
 ) -> tuple[ImageClassifier, str]:
+    """The classifier and the code that makes it; no code where it only lives in this kernel."""
     if not isinstance(model, str) and weights != "DEFAULT":
         raise InputError("`weights` are for a model that is given by its torchvision name.")
     whole = model is None or isinstance(model, ImageClassifier)
     if whole and (class_names is not None or preprocess is not None):
         raise InputError("`class_names` and `preprocess` are for a plain module or a torchvision name.")
     if isinstance(model, ImageClassifier):
-        return model, "explorer.session.classifier"
+        return model, ""
     if model is None:
         from spade_widgets import demo
 
@@ -75,7 +80,5 @@ def _classifier(
         # Random weights are others each time.
         plain = class_names is None and preprocess is None and weights is not None
         given = "" if weights == "DEFAULT" else f", weights={str(weights)!r}"
-        return classifier, (
-            f"sw.ImageClassifier.from_torchvision({model!r}{given})" if plain else "explorer.session.classifier"
-        )
-    return ImageClassifier(model, class_names=class_names, preprocess=preprocess), "explorer.session.classifier"
+        return classifier, f"sw.ImageClassifier.from_torchvision({model!r}{given})" if plain else ""
+    return ImageClassifier(model, class_names=class_names, preprocess=preprocess), ""

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from spade_widgets.runtime.session import PATTERN, Pruning, Session
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.opening import Opened
 
 
 def recipe(opened: Opened, session: Session, sample: Sample, pruning: Pruning, neuron: str) -> str:
-    """Code that runs by itself, but for what only lives in this kernel: that it takes from `explorer`."""
-    sample_code = opened.sample_code.get(sample.id, f"explorer.session.sample({sample.id!r})")
+    """The Explorer's: code that runs by itself, but for what only lives in this kernel, which it takes from there."""
+    lines = [
+        *_trace(opened, session, sample, pruning),
+        f"dense_image = sw.visualize(classifier, {neuron!r}, steps={session.steps}, seed={session.seed})",
+        f"sparse_image = sw.visualize(trace, {neuron!r}, steps={session.steps}, seed={session.seed})",
+        "sw.predict(classifier, sample), sw.predict(trace, sample), trace.stats()",
+    ]
+    return "\n".join(lines)
+
+
+def saliency_recipe(
+    opened: Opened, session: Session, sample: Sample, pruning: Pruning, methods: Sequence[str], target: int | None
+) -> str:
+    """The Saliency panel's, likewise."""
+    # By its number: two classes may have one name.
+    asked = "" if target is None else f", target={target}"
+    named = "" if target is None else f"  # {target}: {session.classifier.class_names[target]!r}"
+    lines = [
+        *_trace(opened, session, sample, pruning),
+        f"maps = {{{named}",
+        f"    (name, method): sw.saliency(network, sample{asked}, method=method, seed={session.seed})",
+        '    for name, network in {"dense": classifier, "sparse": trace}.items()',
+        f"    for method in {list(methods)!r}",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def _trace(opened: Opened, session: Session, sample: Sample, pruning: Pruning) -> list[str]:
+    """The lines that end with the trace."""
+    sample_code = opened.sample_code.get(sample.id, f"{opened.panel}.session.sample({sample.id!r})")
     imports = ["import spade_widgets as sw"]
     if "demo." in opened.classifier_code or "demo." in sample_code:
         imports.append("from spade_widgets import demo")
@@ -18,14 +49,10 @@ def recipe(opened: Opened, session: Session, sample: Sample, pruning: Pruning, n
     else:
         how = f"plan=sw.SparsityPlan.preset(classifier, {pruning.sparsity!r}, {pruning.preset!r})"
     settings = f"solver={pruning.solver!r}, augmentations={session.augmentations}, seed={session.seed}"
-    lines = [
+    return [
         *imports,
         "",
         f"classifier = {opened.classifier_code}",
         f"sample = {sample_code}",
         f"trace = sw.trace(classifier, sample, {how}, {settings})",
-        f"dense_image = sw.visualize(classifier, {neuron!r}, steps={session.steps}, seed={session.seed})",
-        f"sparse_image = sw.visualize(trace, {neuron!r}, steps={session.steps}, seed={session.seed})",
-        "sw.predict(classifier, sample), sw.predict(trace, sample), trace.stats()",
     ]
-    return "\n".join(lines)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.explore import (
@@ -19,10 +19,12 @@ from spade_widgets.runtime.explore import (
     begun,
 )
 from spade_widgets.runtime.jobs import Steps
+from spade_widgets.runtime.session import Pruning
+from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import images
 from spade_widgets.widgets.frames import Frames
-from spade_widgets.widgets.wire import ExplorerWire
+from spade_widgets.widgets.wire import ExplorerWire, PanelWire
 
 #: Seconds between two changes of a progress trait: enough for a number that a person reads.
 PROGRESS = 0.2
@@ -34,28 +36,133 @@ TOP = 5
 State = Literal["empty", "waiting", "rendering", "stopped", "done"]
 
 
-class Screen:
+S = TypeVar("S")
+
+
+class PanelScreen(Generic[S]):
+    """Shows one panel's events, on the worker's thread: what every panel has. S: the panel's selection.
+
+    Args:
+        panel: whose traits are set.
+    """
+
+    def __init__(self, panel: PanelWire) -> None:
+        self._panel = panel
+        self._began = time.monotonic()
+        self._said: dict[str, float] = {}
+        self._trace: Trace | None = None
+        self._status("working", "starting")
+
+    def begin(self, selection: S) -> None:
+        """A new job begins."""
+        raise NotImplementedError
+
+    def show(self, selection: S, event: Any) -> None:
+        """An event of the job."""
+        raise NotImplementedError
+
+    def finished(self) -> None:
+        """The job has come to its end."""
+        self._status("idle", "done")
+
+    def stopped(self, selection: S) -> Steps:
+        """The user has stopped the job: a job in its place, which keeps what there is."""
+        if self._leave_off(selection):
+            self.finished()
+        else:
+            self._status("stopped", "stopped")
+        yield
+
+    def failed(self, selection: S) -> None:
+        """The job has failed; the panel's `error` says why."""
+        self._leave_off(selection)
+        self._status("error", "failed")
+
+    def _leave_off(self, selection: S) -> bool:
+        """Nothing more comes: what is there is shown as it is, and nothing old passes for it. Whether all is there."""
+        raise NotImplementedError
+
+    def _begun(self, sample: Sample, pruning: Pruning) -> None:
+        self._began = time.monotonic()
+        self._status("working", "predicting")
+        self._panel.solved = self._panel.session.solved(sample, pruning)
+
+    def _predicted(self, sample: Sample, event: Predicted) -> None:
+        names = self._panel.session.classifier.class_names
+        top = event.dense.topk(min(TOP, len(names))).indices.tolist()
+        if event.sparse is not None and int(event.sparse.argmax()) not in top:
+            top.append(int(event.sparse.argmax()))
+        self._panel.predictions = {
+            "sample_id": sample.id,
+            "rows": [
+                {
+                    "index": i,
+                    "name": names[i],
+                    "dense": float(event.dense[i]),
+                    "sparse": None if event.sparse is None else float(event.sparse[i]),
+                }
+                for i in top
+            ],
+        }
+
+    def _traced(self, sample: Sample, pruning: Pruning, trace: Trace) -> None:
+        self._trace = trace
+        names = trace.dense.class_names
+        self._panel.trace_summary = {
+            "sample_id": trace.sample.id,
+            "sparsity": pruning.sparsity,
+            "kept": trace.kept,
+            "total": trace.total,
+            "agrees": trace.agreement.agrees,
+            "dense_class": names[trace.agreement.dense_class],
+            "sparse_class": names[trace.agreement.sparse_class],
+            "kl": trace.agreement.kl,
+            "seconds": time.monotonic() - self._began,
+            "augmentations": trace.augmentations,
+            "dense_layers": len(trace.dense.prunable()) - len(trace.stats()),
+            "layers": [
+                {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()
+            ],
+        }
+        self._panel.solved = self._panel.session.solved(sample, pruning)
+
+    def _working(self, text: str, done: float, of: int) -> None:
+        if text != self._panel.status.get("text") or self._due("status"):
+            self._status("working", text, done, of)
+
+    def _due(self, what: str) -> bool:
+        """Whether it is time to say again how far `what` is."""
+        now = time.monotonic()
+        if now - self._said.get(what, 0.0) < PROGRESS:
+            return False
+        self._said[what] = now
+        return True
+
+    def _status(self, state: str, text: str, done: float | None = None, of: int | None = None) -> None:
+        seconds = round(time.monotonic() - self._began, 2)
+        self._panel.status = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
+
+
+class Screen(PanelScreen[Selection]):
     """Shows one Explorer's events, on the worker's thread.
 
     Args:
         panel: whose traits are set.
     """
 
+    _panel: ExplorerWire
+
     def __init__(self, panel: ExplorerWire) -> None:
-        self._panel = panel
+        super().__init__(panel)
         self.frames = Frames(panel.send)
-        self._began = time.monotonic()
-        self._said: dict[str, float] = {}
-        self._trace: Trace | None = None
         # What each picture on screen is of.
         self._showing: Mapping[Which, Hashable] = {}
         panel.dense = _progress(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
-        self._status("working", "starting")
 
     def begin(self, selection: Selection) -> None:
         """A new job begins."""
-        self._began = time.monotonic()
+        self._begun(selection.sample, selection.pruning)
         neuron = str(selection.neuron)
         showing = self._wanted(selection)
         for which, wanted in showing.items():
@@ -64,8 +171,6 @@ class Screen:
                 # The old picture stays until there is a new one, and is said to be an old one.
                 setattr(self._panel, which, _progress(neuron, "waiting", None, self._panel.session.steps))
         self._showing = showing
-        self._status("working", "predicting")
-        self._panel.solved = self._panel.session.solved(selection.sample, selection.pruning)
 
     def show(self, selection: Selection, event: Event) -> None:
         """An event of the job."""
@@ -73,30 +178,17 @@ class Screen:
             case Working(text, done, of):
                 self._working(text, done, of)
             case Predicted():
-                self._predicted(selection, event)
+                self._predicted(selection.sample, event)
             case Excited():
                 self._excited(selection, event)
             case Traced(trace):
-                self._traced(selection, trace)
+                self._traced(selection.sample, selection.pruning, trace)
+                if self._panel.chart is not None:
+                    from spade_widgets.widgets.chart import fill
+
+                    fill(self._panel.chart, trace)
             case Rendered():
                 self._rendered(selection, event)
-
-    def finished(self) -> None:
-        """The job has come to its end."""
-        self._status("idle", "done")
-
-    def stopped(self, selection: Selection) -> Steps:
-        """The user has stopped the job: a job in its place, which keeps what there is."""
-        if self._leave_off(selection):
-            self.finished()
-        else:
-            self._status("stopped", "stopped")
-        yield
-
-    def failed(self, selection: Selection) -> None:
-        """The job has failed; the panel's `error` says why."""
-        self._leave_off(selection)
-        self._status("error", "failed")
 
     def make_chart(self) -> Steps:
         """The chart, when it is first looked at: Plotly takes a second to import."""
@@ -110,24 +202,6 @@ class Screen:
         yield
 
     # One method an event
-
-    def _predicted(self, selection: Selection, event: Predicted) -> None:
-        names = self._panel.session.classifier.class_names
-        top = event.dense.topk(min(TOP, len(names))).indices.tolist()
-        if event.sparse is not None and int(event.sparse.argmax()) not in top:
-            top.append(int(event.sparse.argmax()))
-        self._panel.predictions = {
-            "sample_id": selection.sample.id,
-            "rows": [
-                {
-                    "index": i,
-                    "name": names[i],
-                    "dense": float(event.dense[i]),
-                    "sparse": None if event.sparse is None else float(event.sparse[i]),
-                }
-                for i in top
-            ],
-        }
 
     def _excited(self, selection: Selection, event: Excited) -> None:
         shown = self._panel.channels
@@ -144,31 +218,6 @@ class Screen:
                 for i in order
             ],
         }
-
-    def _traced(self, selection: Selection, trace: Trace) -> None:
-        self._trace = trace
-        names = trace.dense.class_names
-        self._panel.trace_summary = {
-            "sample_id": trace.sample.id,
-            "sparsity": selection.pruning.sparsity,
-            "kept": trace.kept,
-            "total": trace.total,
-            "agrees": trace.agreement.agrees,
-            "dense_class": names[trace.agreement.dense_class],
-            "sparse_class": names[trace.agreement.sparse_class],
-            "kl": trace.agreement.kl,
-            "seconds": time.monotonic() - self._began,
-            "augmentations": trace.augmentations,
-            "dense_layers": len(trace.dense.prunable()) - len(trace.stats()),
-            "layers": [
-                {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()
-            ],
-        }
-        self._panel.solved = self._panel.session.solved(selection.sample, selection.pruning)
-        if self._panel.chart is not None:
-            from spade_widgets.widgets.chart import fill
-
-            fill(self._panel.chart, trace)
 
     def _rendered(self, selection: Selection, event: Rendered) -> None:
         which, renderer, steps = event.which, event.renderer, self._panel.session.steps
@@ -209,22 +258,6 @@ class Screen:
             whole = whole and over
         self._showing = self._wanted(selection)
         return whole
-
-    def _working(self, text: str, done: float, of: int) -> None:
-        if text != self._panel.status.get("text") or self._due("status"):
-            self._status("working", text, done, of)
-
-    def _due(self, what: str) -> bool:
-        """Whether it is time to say again how far `what` is."""
-        now = time.monotonic()
-        if now - self._said.get(what, 0.0) < PROGRESS:
-            return False
-        self._said[what] = now
-        return True
-
-    def _status(self, state: str, text: str, done: float | None = None, of: int | None = None) -> None:
-        seconds = round(time.monotonic() - self._began, 2)
-        self._panel.status = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
 
 
 def _progress(neuron: str, state: State, renderer: Renderer | None, steps: int) -> dict[str, Any]:

@@ -1,0 +1,283 @@
+"""What the Saliency panel computes for a selection, as jobs: maps of both networks, and the curves that judge them.
+
+Generators of events. What the store knows comes at once; then what is quick, then the trace, then what takes long. A
+map that was left off half way goes on from there when it is wanted again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+from collections.abc import Generator, Hashable, Iterator, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Literal, TypeAlias, get_args
+
+from torch import Tensor
+
+from spade_widgets.attribution.curves import Curve, Mode, curve_steps
+from spade_widgets.attribution.methods import METHODS
+from spade_widgets.attribution.metrics import pointing_game, trojan_auc
+from spade_widgets.attribution.saliency import Map, saliency_steps
+from spade_widgets.errors import SpadeError, first_line
+from spade_widgets.prediction import Network
+from spade_widgets.pruning.progress import Progress, Steps
+from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.explore import Predicted, Traced, Working
+from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.sample import Mask, Sample
+
+log = logging.getLogger(__name__)
+
+Which: TypeAlias = Literal["dense", "sparse"]
+NETWORKS: tuple[Which, ...] = get_args(Which)
+MODES: tuple[Mode, ...] = get_args(Mode)
+#: A map's place on screen: a network and a method's key.
+Cell: TypeAlias = tuple[Which, str]
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is on screen: a sample, how it is traced, by which methods, and for which class.
+
+    Attributes:
+        methods: keys of `METHODS`, in the order in which they are shown.
+        target: index of the class; None for the one that the dense network predicts.
+    """
+
+    sample: Sample
+    pruning: Pruning
+    methods: tuple[str, ...]
+    target: int | None
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The maps that are asked for."""
+        return tuple((network, method) for network in NETWORKS for method in self.methods)
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A map that is there.
+
+    Attributes:
+        map: (h, w) float32.
+        seconds: what it took.
+        key: names the values.
+        metrics: what they are worth by the sample's mask: `"trojan_auc"`, `"pointing_game"`; empty without a mask.
+    """
+
+    map: Map
+    seconds: float
+    key: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A map that cannot be: why, in a sentence."""
+
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the model sees of the sample: (3, h, w) in 0…1, and where the mask lies, (h, w), where it is known."""
+
+    view: Tensor
+    mask: Mask | None
+
+
+@dataclass(frozen=True)
+class Attributing:
+    """A map is being made: `done` of `of` images are through the network."""
+
+    cell: Cell
+    done: float
+    of: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Attributed:
+    """A map is there, or why it cannot be; with the areas under its curves, as far as they are known."""
+
+    cell: Cell
+    outcome: Found | Refusal
+    areas: Mapping[Mode, float]
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A map's curve is there."""
+
+    cell: Cell
+    curve: Curve
+
+
+Event: TypeAlias = Seen | Predicted | Traced | Working | Attributing | Attributed
+
+
+def attribute(session: Session, question: Question) -> Iterator[Event]:
+    """All that the panel shows for a selection; nothing runs between two events.
+
+    A method that fails is told as `Refusal`, and the others go on.
+
+    Raises:
+        SpadeError: where the sample cannot be predicted or traced.
+    """
+    sample, classifier = question.sample, session.classifier
+    yield seen(session, sample)
+    known = session.known_trace(sample, question.pruning)
+    probabilities = session.probabilities(classifier, sample)
+    yield Predicted(probabilities, session.probabilities(known, sample) if known else None)
+    target = int(probabilities.argmax()) if question.target is None else question.target
+    keys = {cell: _key(session, question, cell, target) for cell in question.cells}
+    missing = []
+    for cell, key in keys.items():
+        outcome = session.store.get(key)
+        if outcome is None:
+            missing.append(cell)
+        else:
+            yield _told(session, cell, key, outcome)
+    quick = [cell for cell in missing if not METHODS[cell[1]].slow]
+    slow = [cell for method in question.methods if METHODS[method].slow for cell in missing if cell[1] == method]
+    for cell in quick:
+        if cell[0] == "dense":
+            yield from _attribute(session, cell, keys[cell], classifier, sample, target)
+    tracing = session.trace(sample, question.pruning)
+    while True:
+        try:
+            progress = next(tracing)
+        except StopIteration as stop:
+            trace: Trace = stop.value
+            break
+        yield Working(progress.stage, progress.done, progress.of)
+    yield Traced(trace)
+    yield Predicted(probabilities, session.probabilities(trace, sample))
+    rest = [*(cell for cell in quick if cell[0] == "sparse"), *slow]
+    for i, cell in enumerate(rest):
+        yield Working("maps", len(keys) - len(rest) + i, len(keys))
+        yield from _attribute(session, cell, keys[cell], classifier if cell[0] == "dense" else trace, sample, target)
+
+
+def walk(session: Session, question: Question) -> Iterator[Working | Walked]:
+    """Insertion and deletion curves of all maps that are there; nothing runs between two events."""
+    keys, found = map_keys(session, question), known_maps(session, question)
+    total = len(found) * len(MODES)
+    for i, ((cell, outcome), mode) in enumerate(itertools.product(found.items(), MODES)):
+        steps = _curve(session, question, keys[cell], outcome, mode)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                curve: Curve = stop.value
+                break
+            yield Working("curves", i + progress.done / progress.of, total)
+        yield Walked(cell, curve)
+
+
+def seen(session: Session, sample: Sample) -> Seen:
+    """What the model sees of a sample."""
+    key = ("seen", sample.id)
+    known: Seen | None = session.store.get(key)
+    if known is not None:
+        return known
+    view, mask = session.classifier.view(sample), session.classifier.view_mask(sample)
+    made = Seen(view, mask if mask is not None and mask.any() else None)
+    return session.store.put(key, made, 4 * view.numel() + (0 if mask is None else mask.nbytes))
+
+
+def map_keys(session: Session, question: Question) -> dict[Cell, Hashable]:
+    """What names each map in the store; empty while it is not known which class is meant."""
+    target = question.target
+    if target is None:
+        probabilities = session.known_probabilities(session.classifier, question.sample)
+        if probabilities is None:
+            return {}
+        target = int(probabilities.argmax())
+    return {cell: _key(session, question, cell, target) for cell in question.cells}
+
+
+def known_maps(session: Session, question: Question) -> dict[Cell, Found]:
+    """The maps that are there, in the order of `Question.cells`. Computes nothing."""
+    known = {cell: session.store.get(key) for cell, key in map_keys(session, question).items()}
+    return {cell: outcome for cell, outcome in known.items() if isinstance(outcome, Found)}
+
+
+def known_areas(session: Session, key: Hashable) -> dict[Mode, float]:
+    """The areas under the curves of the map of that key, as far as they were walked."""
+    curves = {mode: session.store.get(("curve", mode, key)) for mode in MODES}
+    return {mode: curve.auc for mode, curve in curves.items() if curve is not None}
+
+
+def _key(session: Session, question: Question, cell: Cell, target: int) -> Hashable:
+    """What makes a map; the session's seed is one."""
+    network = "dense" if cell[0] == "dense" else session.trace_key(question.sample, question.pruning)
+    return "saliency", network, question.sample.id, target, cell[1]
+
+
+def _told(session: Session, cell: Cell, key: Hashable, outcome: Found | Refusal) -> Attributed:
+    return Attributed(cell, outcome, known_areas(session, key))
+
+
+def _attribute(
+    session: Session, cell: Cell, key: Hashable, network: Network, sample: Sample, target: int
+) -> Iterator[Event]:
+    """One map, or why it cannot be."""
+    title = METHODS[cell[1]].title
+    steps = session.mapping.run(key, lambda: _make(session, network, sample, target, cell[1]))
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            found: Found = stop.value
+            outcome: Found | Refusal = session.store.put(key, found, found.map.nbytes)
+            break
+        except SpadeError as error:
+            outcome = session.store.put(key, Refusal(str(error)), 500)
+            break
+        except Exception as error:  # a method is others' code, on a user's network: its cell says so, the others go on
+            log.exception("%s failed", title)
+            outcome = Refusal(f"{title} could not be computed ({type(error).__name__}: {first_line(error)}).")
+            break
+        yield Attributing(cell, event[0].done, event[0].of, event[1])
+    yield _told(session, cell, key, outcome)
+
+
+def _make(
+    session: Session, network: Network, sample: Sample, target: int, method: str
+) -> Generator[tuple[Progress, float], None, Found]:
+    """A map and what it is worth. Yields its progress and the seconds that it has taken so far."""
+    seconds = 0.0
+    began = perf_counter()
+    steps = saliency_steps(network, sample, target, method, seed=session.seed)
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            made: Map = stop.value
+            break
+        seconds += perf_counter() - began
+        yield progress, seconds
+        began = perf_counter()
+    mask, metrics = seen(session, sample).mask, {}
+    if mask is not None and not mask.all():
+        metrics = {"trojan_auc": trojan_auc(made, mask), "pointing_game": pointing_game(made, mask)}
+    key = hashlib.sha256(made.tobytes()).hexdigest()[:16]
+    return Found(made, seconds + perf_counter() - began, key, metrics)
+
+
+def _curve(session: Session, question: Question, key: Hashable, found: Found, mode: Mode) -> Steps[Curve]:
+    """A map's curve, from the store or walked now. The dense network judges, whichever made the map."""
+    known: Curve | None = session.store.get(("curve", mode, key))
+    if known is not None:
+        return known
+    probabilities = session.probabilities(session.classifier, question.sample)
+    target = int(probabilities.argmax()) if question.target is None else question.target
+    made = yield from session.mapping.run(
+        ("curve", mode, key),
+        lambda: curve_steps(mode, session.classifier, question.sample, found.map, target, seed=session.seed),
+    )
+    return session.store.put(("curve", mode, key), made, 2 * made.changed.nbytes)
