@@ -6,6 +6,7 @@ import {
   type CommonReported,
   type CommonSelection,
   commonDefaults,
+  type Status,
   type Which,
 } from "./wire";
 
@@ -82,7 +83,10 @@ export interface SaliencyReported extends CommonReported {
   cells: Record<string, CellInfo>;
   /** A reference to a Plotly figure, made after the message `{type: "curves"}`. */
   curves: string | null;
+  /** Maps on screen are newer than the curves. */
   curves_stale: boolean;
+  /** As `status`, of the curves. */
+  curves_status: Status;
 }
 
 export type MapTrait = `map_${Which}_${string}`;
@@ -138,6 +142,7 @@ export function saliencyDefaults(methods: readonly MethodInfo[]): SaliencyTraits
     cells: {},
     curves: null,
     curves_stale: false,
+    curves_status: commonDefaults.status,
     ...maps,
   };
 }

@@ -1,5 +1,6 @@
 import { useRef } from "preact/hooks";
 import { type ExplorerState, useExplorer } from "../explorerState";
+import { download } from "../lib/download";
 import { decimal, fileName, seconds } from "../lib/format";
 import { describeNeuron } from "../lib/neuron";
 import { transform } from "../lib/viewport";
@@ -58,11 +59,7 @@ function save(panel: ExplorerState, which: Which, canvas: HTMLCanvasElement) {
       panel.pageError.value = "The browser could not make a PNG of this picture.";
       return;
     }
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(blob);
-    link.download = name;
-    link.click();
-    URL.revokeObjectURL(link.href);
+    download(blob, name);
   }, "image/png");
 }
 

@@ -33,3 +33,9 @@ export const ExpandIcon = () => (
     <path d="M9.5 2.5h4v4M13.5 2.5 9 7M6.5 13.5h-4v-4M2.5 13.5 7 9" />
   </Icon>
 );
+export const InfoIcon = () => (
+  <Icon>
+    <circle cx="8" cy="8" r="6" />
+    <path d="M8 7.3v4M8 4.8v.1" />
+  </Icon>
+);

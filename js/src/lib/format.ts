@@ -46,9 +46,26 @@ export function median(values: readonly number[]): number {
 }
 
 /** Something that every file system takes as a name. */
-export function fileName(...parts: string[]): string {
+export function fileStem(...parts: string[]): string {
   const safe = parts
     .map((part) => part.replace(/[^\p{L}\p{N}._@-]+/gu, "-").replace(/^[-.]+|[-.]+$/g, ""))
     .filter((part) => part !== "");
-  return `${safe.join("_").slice(0, 120) || "picture"}.png`;
+  return safe.join("_").slice(0, 120);
+}
+
+export function fileName(...parts: string[]): string {
+  return `${fileStem(...parts) || "picture"}.png`;
+}
+
+const plain = (value: number) => (value === 0 ? "0" : value.toPrecision(3));
+
+/** A number of any size in three figures: 0.0123, −1.23, 4.56e−7. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "NaN" : value > 0 ? "∞" : "\u2212∞";
+  const size = Math.abs(value);
+  const large = size >= 100 && size < 1e5;
+  const tiny = size > 0 && size < 1e-3;
+  const text = large ? value.toFixed(0) : size >= 1e5 || tiny ? value.toExponential(2) : plain(value);
+  // 123457 as 1.23e5 rather than 1.23e+5, and a minus as wide as a plus.
+  return text.replace("e+", "e").replaceAll("-", "\u2212");
 }

@@ -1,17 +1,103 @@
 // The Saliency panel: where in a sample the prediction comes from, in the dense model and in its trace.
 
+import { useEffect, useState } from "preact/hooks";
+import { Announcer } from "../components/Announcer";
+import { DropHint } from "../components/DropHint";
+import { ErrorLine } from "../components/ErrorLine";
+import { Header, StopResume } from "../components/Header";
+import { PlanControls } from "../components/PlanControls";
+import { Predictions } from "../components/Predictions";
+import { Samples } from "../components/Samples";
+import { SparsityBar } from "../components/SparsityBar";
+import { StatusChip } from "../components/StatusChip";
+import { ClassLine } from "../components/saliency/ClassLine";
+import { Curves } from "../components/saliency/Curves";
+import { Grid } from "../components/saliency/Grid";
+import { Toolbar } from "../components/saliency/Toolbar";
+import { TraceFacts } from "../components/TraceFacts";
 import { mount, type RenderProps } from "../mount";
+import { SaliencyContext, type SaliencyState, saliencyState } from "../saliencyState";
 import {
   type MethodInfo,
   type SaliencyMessage,
   type SaliencyTraits,
   saliencyDefaults,
 } from "../saliencyWire";
+import type { PanelState } from "../state";
+
+function paused({ traits }: SaliencyState): boolean {
+  return Object.values(traits.cells.value).some((cell) => cell.state === "stopped");
+}
+
+/** Alone on screen: with samples, predictions and the trace beside the maps. */
+function Whole({ panel }: { panel: SaliencyState }) {
+  return (
+    <div class="sw-panel sw-saliency">
+      <Header title="SPADE Saliency" paused={paused(panel)} />
+      <ErrorLine />
+      <div class="sw-columns">
+        <div class="sw-column sw-column-sample">
+          <Samples />
+          <Predictions
+            chosen={panel.target.value}
+            what="show what speaks for this class"
+            onChoose={(index) => panel.connection.set("target", index)}
+          />
+        </div>
+        <div class="sw-column">
+          <section class="sw-maps-part" aria-label="Saliency maps">
+            <ClassLine />
+            <Toolbar />
+            <Grid />
+          </section>
+          <section class="sw-trace" aria-label="Trace">
+            <SparsityBar />
+            <PlanControls />
+            <TraceFacts />
+          </section>
+        </div>
+      </div>
+      <Curves />
+      <DropHint />
+      <Announcer />
+    </div>
+  );
+}
+
+/** Inside the Explorer, which has the rest. */
+function Embedded({ panel }: { panel: SaliencyState }) {
+  return (
+    <div class="sw-panel sw-saliency sw-embedded">
+      <ErrorLine />
+      <section class="sw-maps-part" aria-label="Saliency maps">
+        <div class="sw-class-row">
+          <ClassLine />
+          <StatusChip />
+          <StopResume paused={paused(panel)} />
+        </div>
+        <Toolbar />
+        <Grid />
+      </section>
+      <Curves />
+      <Announcer />
+    </div>
+  );
+}
+
+function Saliency({ base }: { base: PanelState<SaliencyTraits, SaliencyMessage> }) {
+  const [[panel, end]] = useState(() => saliencyState(base));
+  useEffect(() => end, [end]);
+  return (
+    <SaliencyContext.Provider value={panel}>
+      {panel.traits.embedded.value ? <Embedded panel={panel} /> : <Whole panel={panel} />}
+    </SaliencyContext.Provider>
+  );
+}
 
 const render = (props: RenderProps) =>
   mount<SaliencyTraits, SaliencyMessage>(props, {
     defaults: (model) => saliencyDefaults((model.get("all_methods") as MethodInfo[] | undefined) ?? []),
-    show: () => <div class="sw-panel" />,
+    show: (base) => <Saliency base={base} />,
   });
 
 export default { render };

@@ -1,0 +1,51 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+import { useSaliency } from "../../saliencyState";
+import { useChildWidget } from "../useChildWidget";
+
+/** Insertion and deletion of all maps on screen: a Plotly figure, made when it is first looked at. */
+export function Curves() {
+  const panel = useSaliency();
+  const { curves, curves_stale, curves_status } = panel.traits;
+  const open = panel.curvesOpen.value;
+  const [asked, setAsked] = useState(false);
+  const place = useRef<HTMLDivElement>(null);
+  const child = useChildWidget(panel.host, asked ? curves.value : null, place, { ends: false });
+  const { state, text, done, of } = curves_status.value;
+  const working = state === "working";
+
+  useEffect(() => {
+    if (!open || asked) return;
+    setAsked(true);
+    if (!curves.value || curves_stale.value) panel.send({ type: "curves" });
+  }, [open, asked, curves, curves_stale, panel]);
+
+  return (
+    <section class="sw-curves" aria-label="Insertion and deletion curves" hidden={!open}>
+      <div class="sw-heading">
+        <h3>Insertion and deletion</h3>
+        <span class="sw-line sw-secondary sw-curves-note">
+          {working
+            ? `${text || "computing"}${done !== null && of ? `, ${Math.floor(done)} of ${of}` : ""}`
+            : curves_stale.value
+              ? "Maps on screen are newer than these curves."
+              : "The class's probability as the strongest pixels come back into the image, or leave it."}
+        </span>
+        <button
+          type="button"
+          class="sw-button"
+          disabled={working || !panel.connection.live.value || (!curves_stale.value && curves.value !== null)}
+          onClick={() => panel.send({ type: "curves" })}
+        >
+          Update
+        </button>
+      </div>
+      <div class="sw-chart" aria-busy={working || curves_stale.value || child === "waiting"}>
+        {child === "waiting" && <p class="sw-secondary">computing the curves …</p>}
+        {child === "failed" && (
+          <p class="sw-secondary">The curves can't be shown here: their areas stand under the maps.</p>
+        )}
+        <div ref={place} />
+      </div>
+    </section>
+  );
+}
