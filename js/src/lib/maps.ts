@@ -70,43 +70,53 @@ export function clipLimit(map: SaliencyMap, percentile: number): number {
 export interface Scale {
   /** |value| from which on the colours do not change. */
   limit: number;
-  /** Whether negative values have colours of their own. */
-  negative: boolean;
+  /** Which values have colours: both signs, the positive ones alone, or magnitudes. */
+  signs: "both" | "positive" | "magnitude";
   colours: Colormap;
 }
 
-export interface Look {
+export interface ScaleLook {
   colormap: string;
   signed: boolean;
   clip: number;
 }
 
-/** The one scale of these maps. */
-export function scaleOf(maps: readonly (SaliencyMap | null)[], { colormap, signed, clip }: Look): Scale {
-  const there = maps.filter((map) => map !== null);
-  const negative = signed && there.some((map) => map.low < 0);
-  return {
-    limit: Math.max(0, ...there.map((map) => clipLimit(map, clip))),
-    negative,
-    colours: chosenColormap(colormap, negative),
-  };
+/** Negative values less than this share of the limit are rounding, or nothing to look at: no colours are spent on them. */
+const NEGLIGIBLE = 0.05;
+
+type Maybe = SaliencyMap | null;
+const limitOf = (maps: readonly Maybe[], clip: number) =>
+  Math.max(0, ...maps.map((map) => (map ? clipLimit(map, clip) : 0)));
+
+/**
+ * The scale of `maps`. Whether there are colours for negative values, all the `related` maps decide: dense and trace
+ * are to be compared, also where each has a limit of its own.
+ */
+export function scaleOf(
+  maps: readonly Maybe[],
+  { colormap, signed, clip }: ScaleLook,
+  related: readonly Maybe[] = maps,
+): Scale {
+  const negative = related.some((map) => map && map.low < -NEGLIGIBLE * limitOf([map], clip));
+  const signs = !signed ? "magnitude" : negative ? "both" : "positive";
+  return { limit: limitOf(maps, clip), signs, colours: chosenColormap(colormap, signs === "both") };
 }
 
 /** The part of the colour map's table that a scale uses: all of it, or the upper half of a diverging one. */
-export function tableRange({ negative, colours }: Scale): [number, number] {
-  return !negative && colours.kind === "diverging" ? [0.5, 1] : [0, 1];
+export function tableRange({ signs, colours }: Scale): [number, number] {
+  return signs !== "both" && colours.kind === "diverging" ? [0.5, 1] : [0, 1];
 }
 
-/** The value as a share of the limit: in [−1, 1], in [0, 1] where negative values have no colours of their own. */
-export function share(value: number, { limit, negative }: Scale): number {
+/** The value as a share of the limit: in [−1, 1] where both signs have colours, else in [0, 1]. */
+export function share(value: number, { limit, signs }: Scale): number {
   if (!(limit > 0)) return 0;
   const part = Math.min(1, Math.max(-1, value / limit));
-  return negative ? part : Math.abs(part);
+  return signs === "both" ? part : signs === "magnitude" ? Math.abs(part) : Math.max(0, part);
 }
 
 /** The row in the colour map's table. */
 export function tableRow(value: number, scale: Scale): number {
   const part = share(value, scale);
-  const middle = scale.negative || scale.colours.kind === "diverging";
+  const middle = scale.signs === "both" || scale.colours.kind === "diverging";
   return Math.round((middle ? (part + 1) / 2 : part) * 255);
 }

@@ -129,6 +129,7 @@ export function Cell({ network, method, map, scale, masked, curved }: Props) {
     <figure class={`sw-cell sw-${network}`} data-state={state} data-stale={stale} data-key={cell.key}>
       <MapFrame
         label={`${method.title}, ${rowNames[network]}`}
+        blank={shown === null}
         say={(spot) => `${method.title} ${valueAt(panel, shown, spot)}`}
       >
         <canvas
@@ -143,7 +144,11 @@ export function Cell({ network, method, map, scale, masked, curved }: Props) {
         {failed ? (
           <span class="sw-cell-error">{cell.error || "This map could not be made."}</span>
         ) : (
-          shown === null && <span class="sw-cell-note">{progressText(cell)}</span>
+          shown === null && (
+            <span class="sw-cell-note">
+              <span>{progressText(cell)}</span>
+            </span>
+          )
         )}
         {stale && <span class="sw-badge">{state === "stopped" ? "stopped" : "former"}</span>}
         {odd !== "" && <span class="sw-badge sw-odd">{odd}</span>}

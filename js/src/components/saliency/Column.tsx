@@ -13,9 +13,10 @@ export function measureColumn(panel: SaliencyState, method: string) {
   const look = panel.look.value;
   const read = (network: Which) => readMap(panel.traits[mapTrait(network, method)]?.value, height * width);
   const maps = { dense: read("dense"), sparse: read("sparse") };
-  const both = scaleOf([maps.dense, maps.sparse], look);
+  const all = [maps.dense, maps.sparse];
+  const both = scaleOf(all, look);
   const own = (network: Which): Scale =>
-    look.scale === "own" && maps[network] ? scaleOf([maps[network]], look) : both;
+    look.scale === "own" && maps[network] ? scaleOf([maps[network]], look, all) : both;
   return { maps, both, scales: { dense: own("dense"), sparse: own("sparse") } };
 }
 
@@ -33,9 +34,7 @@ export function Column({ method, masked, curved }: Props) {
   return (
     <section class="sw-method" aria-label={method.title}>
       <div class="sw-method-head">
-        <h3 class="sw-line" title={method.description}>
-          {method.title}
-        </h3>
+        <h3 title={method.description}>{method.title}</h3>
         <Popover
           button={<InfoIcon />}
           label={`About ${method.title}`}

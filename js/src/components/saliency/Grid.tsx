@@ -1,11 +1,12 @@
 import { useRef } from "preact/hooks";
 import { chosenColormap } from "../../lib/colormaps";
+import type { Scale } from "../../lib/maps";
 import { useSaliency } from "../../saliencyState";
 import { Column } from "./Column";
 import { MapFrame } from "./MapFrame";
 import { useMapCanvas } from "./useMapCanvas";
 
-const noScale = { limit: 0, negative: false, colours: chosenColormap("auto", false) };
+const noScale: Scale = { limit: 0, signs: "positive", colours: chosenColormap("auto", false) };
 
 /** The sample itself, as the classifier sees it, under the same crosshair. */
 function SampleColumn() {
@@ -19,7 +20,7 @@ function SampleColumn() {
   return (
     <section class="sw-method sw-original" aria-label="The sample">
       <div class="sw-method-head">
-        <h3 class="sw-line">Sample</h3>
+        <h3>Sample</h3>
       </div>
       <figure class="sw-cell">
         <MapFrame label="The sample" say={() => "the sample"}>

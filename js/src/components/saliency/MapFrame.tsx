@@ -4,6 +4,8 @@ import { type SaliencyState, type Spot, useSaliency } from "../../saliencyState"
 
 interface Props {
   label: string;
+  /** Nothing is drawn on it yet. */
+  blank?: boolean;
   /** What is said of a pixel that the keys lead to. */
   say(spot: Spot): string;
   children: ComponentChildren;
@@ -58,10 +60,10 @@ function Crosshair({ height, width }: { height: number; width: number }) {
 }
 
 /** The frame of an image of the sample: the mask's outline and the crosshair over it, moved by pointer and keys. */
-export function MapFrame({ label, say, children }: Props) {
+export function MapFrame({ label, blank, say, children }: Props) {
   const panel = useSaliency();
   const [height, width] = panel.traits.app.value.input;
-  const outline = panel.look.value.outline ? panel.outline.value : "";
+  const outline = panel.look.value.outline && !blank ? panel.outline.value : "";
 
   const spotAt = (event: PointerEvent | MouseEvent): Spot => {
     const box = (event.currentTarget as HTMLElement).getBoundingClientRect();

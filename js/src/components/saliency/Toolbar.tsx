@@ -21,16 +21,16 @@ export function Toolbar() {
         low={0}
         high={1}
         step={0.01}
-        show={(value) => `${percentWhole(value)} %`}
+        show={(value) => `${Math.round(value * 100)} %`}
       />
       <LookSlider
         name="clip"
         label="clip"
-        title="The percentile of the values' magnitudes that the colours end at: less brings out weak values"
+        title="The share of the magnitudes that the colours tell apart; those above all look alike. Less brings out weak values"
         low={90}
         high={100}
         step={0.1}
-        show={(value) => value.toFixed(1)}
+        show={(value) => `${value.toFixed(1)} %`}
       />
       <Segments
         label="Signs"
@@ -78,5 +78,3 @@ export function Toolbar() {
     </div>
   );
 }
-
-const percentWhole = (value: number) => Math.round(value * 100);

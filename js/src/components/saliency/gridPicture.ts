@@ -109,7 +109,7 @@ export function drawGrid(panel: SaliencyState): HTMLCanvasElement {
     context.fillStyle = fill;
     context.fillRect(x, y, cellWidth, 6);
     const line = y + 6 + LINE / 2;
-    write(scale.negative ? figure(-scale.limit) : "0", x, line, ink, "12px");
+    write(scale.signs === "both" ? figure(-scale.limit) : "0", x, line, ink, "12px");
     write(figure(scale.limit), x + cellWidth, line, ink, "12px", "right");
   }
 }

@@ -15,7 +15,7 @@ export function useMapCanvas(
   const pixels = panel.pixels.value;
   const image = pixels?.length === height * width * 4 ? pixels : null;
   const { opacity } = panel.look.value;
-  const { limit, negative, colours } = scale;
+  const { limit, signs, colours } = scale;
 
   useLayoutEffect(() => {
     const context = canvas.current?.getContext("2d");
@@ -25,7 +25,7 @@ export function useMapCanvas(
       return;
     }
     const picture = context.createImageData(width, height);
-    paintMap(picture.data, image, map, { limit, negative, colours }, opacity);
+    paintMap(picture.data, image, map, { limit, signs, colours }, opacity);
     context.putImageData(picture, 0, 0);
-  }, [canvas, map, image, limit, negative, colours, opacity, height, width]);
+  }, [canvas, map, image, limit, signs, colours, opacity, height, width]);
 }
