@@ -101,11 +101,19 @@ class Attributing:
 
 @dataclass(frozen=True)
 class Attributed:
-    """A map is there, or why it cannot be; with the areas under its curves, as far as they are known."""
+    """A map is there, or why it cannot be.
+
+    Attributes:
+        cell: its place.
+        key: what makes it: its name in the store.
+        outcome: the map or the reason.
+        areas: under its curves, as far as they were walked, by mode.
+    """
 
     cell: Cell
+    key: Hashable
     outcome: Found | Refusal
-    areas: Mapping[Mode, float]
+    areas: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,7 @@ class Walked:
     """A map's curve is there."""
 
     cell: Cell
+    found: Found
     curve: Curve
 
 
@@ -143,8 +152,11 @@ def attribute(session: Session, question: Question) -> Iterator[Event]:
             yield _told(session, cell, key, outcome)
     quick = [cell for cell in missing if not METHODS[cell[1]].slow]
     slow = [cell for method in question.methods if METHODS[method].slow for cell in missing if cell[1] == method]
+    done, of = len(keys) - len(missing), len(keys)
     for cell in quick:
         if cell[0] == "dense":
+            yield Working("maps", done, of)
+            done += 1
             yield from _attribute(session, cell, keys[cell], classifier, sample, target)
     tracing = session.trace(sample, question.pruning)
     while True:
@@ -158,7 +170,7 @@ def attribute(session: Session, question: Question) -> Iterator[Event]:
     yield Predicted(probabilities, session.probabilities(trace, sample))
     rest = [*(cell for cell in quick if cell[0] == "sparse"), *slow]
     for i, cell in enumerate(rest):
-        yield Working("maps", len(keys) - len(rest) + i, len(keys))
+        yield Working("maps", done + i, of)
         yield from _attribute(session, cell, keys[cell], classifier if cell[0] == "dense" else trace, sample, target)
 
 
@@ -175,7 +187,7 @@ def walk(session: Session, question: Question) -> Iterator[Working | Walked]:
                 curve: Curve = stop.value
                 break
             yield Working("curves", i + progress.done / progress.of, total)
-        yield Walked(cell, curve)
+        yield Walked(cell, outcome, curve)
 
 
 def seen(session: Session, sample: Sample) -> Seen:
@@ -206,9 +218,9 @@ def known_maps(session: Session, question: Question) -> dict[Cell, Found]:
     return {cell: outcome for cell, outcome in known.items() if isinstance(outcome, Found)}
 
 
-def known_areas(session: Session, key: Hashable) -> dict[Mode, float]:
+def known_areas(session: Session, key: Hashable) -> dict[str, float]:
     """The areas under the curves of the map of that key, as far as they were walked."""
-    curves = {mode: session.store.get(("curve", mode, key)) for mode in MODES}
+    curves: dict[str, Curve | None] = {mode: session.store.get(("curve", mode, key)) for mode in MODES}
     return {mode: curve.auc for mode, curve in curves.items() if curve is not None}
 
 
@@ -219,7 +231,7 @@ def _key(session: Session, question: Question, cell: Cell, target: int) -> Hasha
 
 
 def _told(session: Session, cell: Cell, key: Hashable, outcome: Found | Refusal) -> Attributed:
-    return Attributed(cell, outcome, known_areas(session, key))
+    return Attributed(cell, key, outcome, known_areas(session, key))
 
 
 def _attribute(

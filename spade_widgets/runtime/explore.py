@@ -32,12 +32,17 @@ MEANWHILE = 0.25
 
 @dataclass(frozen=True)
 class Selection:
-    """What is on screen: a sample, how it is traced, the neuron, and the layer whose channels are listed."""
+    """What is on screen: a sample, how it is traced, the neuron, and the layer whose channels are listed.
+
+    Attributes:
+        pictures: whether the pictures are looked at; else they are not rendered.
+    """
 
     sample: Sample
     pruning: Pruning
     neuron: Neuron
     layer: str
+    pictures: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,7 +103,9 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
     yield Predicted(probabilities, session.probabilities(known, sample) if known else None)
     maps = session.maps(sample, selection.layer)
     yield Excited(maps, excitement(maps))
-    dense = found or session.renderer(classifier, selection.neuron)  # the first one takes a second to import Lucent
+    dense: Renderer | None = None
+    if selection.pictures:
+        dense = found or session.renderer(classifier, selection.neuron)  # the first takes a second to import Lucent
     tracing = session.trace(sample, selection.pruning)
     traced_for = rendered_for = 0.0
     while True:
@@ -111,13 +118,15 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
         traced_for += perf_counter() - began
         yield Working(progress.stage, progress.done, progress.of)
         # The dense picture needs no trace: it goes on meanwhile.
-        if rendered_for <= MEANWHILE * traced_for and dense.steps_done < session.steps:
+        if dense is not None and rendered_for <= MEANWHILE * traced_for and dense.steps_done < session.steps:
             began = perf_counter()
             dense.step()
             rendered_for += perf_counter() - began
             yield Rendered("dense", dense)
     yield Traced(trace)
     yield Predicted(probabilities, session.probabilities(trace, sample))
+    if dense is None:
+        return
     sparse = session.renderer(trace, selection.neuron)
     if sparse.steps_done:
         yield Rendered("sparse", sparse)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,14 @@ from spade_widgets.classifier import Preprocess
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plan import head
 from spade_widgets.runtime.explore import Event, Selection, Which, begun, explore
+from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Source
 from spade_widgets.widgets.opening import Model, open_panel
 from spade_widgets.widgets.panel import Panel
 from spade_widgets.widgets.recipe import recipe
 from spade_widgets.widgets.screen import Screen
-from spade_widgets.widgets.wire import SELECTION, ExplorerWire
+from spade_widgets.widgets.wire import CENTRES, SELECTION, ExplorerWire, one_of
 
 
 class Explorer(Panel, ExplorerWire):
@@ -39,13 +41,16 @@ class Explorer(Panel, ExplorerWire):
         preset, pattern, solver: how to prune, to begin with. Default: the last block and the head.
         augmentations: a calibration's, at least 1.
         steps: a visualization's, at least 1.
-        seed: of augmentations and visualizations.
+        seed: of augmentations, visualizations and saliency maps.
+        centre: what is in the middle: `"visualization"`, `"saliency"` (`saliency_panel`, which shares the selection)
+            or `"both"`. Pictures and maps are computed while they are shown.
 
     Raises:
         InputError, ModelError: if something given cannot be used; one sentence says what and why.
     """
 
     SELECTS = SELECTION
+    SETS = ("centre",)
 
     _screen: Screen
 
@@ -65,6 +70,7 @@ class Explorer(Panel, ExplorerWire):
         augmentations: int = 256,
         steps: int = 256,
         seed: int = 0,
+        centre: str = "visualization",
     ) -> None:
         opened = open_panel(model, samples, weights, class_names, preprocess)
         classifier = opened.classifier
@@ -88,10 +94,14 @@ class Explorer(Panel, ExplorerWire):
             pruning,
             neuron=neuron,
             layer=(maps or hidden or [classifier.layers()[-1].name])[-1],
+            centre=centre,
             layers=[{"name": x.name, "kind": x.kind, "channels": x.channels} for x in classifier.layers()],
         )
         self._screen = Screen(self)
+        self._embedding: Job | None = None
         self._begin()
+        self.observe(self._centred, "centre")
+        self._embed()
 
     # What a user reads and sets
 
@@ -108,7 +118,7 @@ class Explorer(Panel, ExplorerWire):
     def state(self) -> dict[str, Any]:
         """Everything on screen in plain values: the selection, predictions, trace, pictures' progress, status."""
         names = ("sparsity", "neuron", "layer", "preset", "pattern", "solver", "predictions", "dense", "sparse")
-        rest = ("solved", "status", "error")
+        rest = ("centre", "solved", "status", "error")
         channels = [(row["channel"], row["activation"]) for row in self.channels.get("rows", ())]
         return {
             "sample": self.sample.title,
@@ -119,19 +129,40 @@ class Explorer(Panel, ExplorerWire):
             **{name: getattr(self, name) for name in rest},
         }
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most.
+
+        That is what the centre shows: pictures, maps, or both.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+        if self._embedding is not None and not self._embedding.finished.wait(left()):
+            return False
+        if not super().wait(left()):
+            return False
+        return self.saliency_panel is None or bool(self.saliency_panel.wait(left()))
+
     def close(self) -> None:
         """Take the panel off the screen and drop its work."""
         super().close()
-        if self._open and self.chart is not None:
-            self.chart.close()
+        if self._open:
+            self.session.worker.cancel((self, "saliency"))
+            for part in (self.chart, self.saliency_panel):
+                if part is not None:
+                    part.close()
 
     # What is accepted, and what happens then
 
-    @t.validate(*SELECTION)
+    @t.validate(*SELECTION, "centre")
     def _check(self, proposal: Any) -> Any:
         return self._accepted(proposal["trait"].name, proposal["value"])
 
     def _accepted(self, name: str, value: Any) -> Any:
+        if name == "centre":
+            return one_of("centre", value, CENTRES)
         if name == "neuron":
             return str(self.session.classifier.neuron(value))
         if name == "layer" and isinstance(value, str):
@@ -139,7 +170,30 @@ class Explorer(Panel, ExplorerWire):
         return super()._accepted(name, value)
 
     def _selection(self) -> Selection:
-        return Selection(self.sample, self._pruning(), self.session.classifier.neuron(self.neuron), self.layer)
+        neuron = self.session.classifier.neuron(self.neuron)
+        return Selection(self.sample, self._pruning(), neuron, self.layer, pictures=self.centre != "saliency")
+
+    def _centred(self, change: Any) -> None:
+        self.error = ""
+        self._embed()
+        if "saliency" in (change["old"], change["new"]):  # pictures come or go
+            self._start()
+
+    def _embed(self) -> None:
+        """The Saliency panel, when it is first looked at; it works while it is shown."""
+        with self._starting:
+            if self.saliency_panel is not None:
+                self.saliency_panel._work(self.centre != "visualization")
+            elif self._embedding is None and self.centre != "visualization":
+                self._embedding = self._besides("saliency", self._make_saliency_panel())
+
+    def _make_saliency_panel(self) -> Steps:
+        from spade_widgets.widgets.saliency_panel import SaliencyPanel
+
+        panel = SaliencyPanel(self, embedded=True)
+        self.saliency_panel = panel
+        self._embed()  # the centre may have changed meanwhile
+        yield
 
     def _events(self, selection: Selection) -> Iterator[Event]:
         return explore(self.session, selection)

@@ -11,6 +11,7 @@ from torch import nn
 
 from spade_widgets.classifier import ImageClassifier, Preprocess
 from spade_widgets.errors import InputError
+from spade_widgets.runtime.session import Session
 from spade_widgets.sample import Sample, Source, list_sources
 
 Model: TypeAlias = "ImageClassifier | nn.Module | str | None"
@@ -58,6 +59,11 @@ def open_panel(
         pairs = zip(read, given, strict=True)
         written = {s.id: repr(str(g)) for s, g in pairs if isinstance(g, str | Path)}
     return Opened(classifier, read, code, written, panel)
+
+
+def open_session(session: Session) -> Opened:
+    """What a session has, for a panel that code calls `panel`."""
+    return Opened(session.classifier, session.samples, "panel.session.classifier", {}, "panel")
 
 
 def _classifier(

@@ -23,11 +23,15 @@ from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample, Source
 from spade_widgets.widgets.images import thumbnail
+from spade_widgets.widgets.link import Link
 from spade_widgets.widgets.opening import Opened
 from spade_widgets.widgets.screen import PanelScreen
-from spade_widgets.widgets.wire import PanelWire
+from spade_widgets.widgets.wire import SHARED, PanelWire
 
 log = logging.getLogger(__name__)
+
+#: What linked panels share. The samples first: one that is chosen is known by then; the pattern before its preset.
+LINKED = ("samples", *sorted(SHARED, key=("sample_id", "pattern", "preset", "sparsity", "solver").index))
 
 
 class Panel(PanelWire):
@@ -52,6 +56,8 @@ class Panel(PanelWire):
     _screen: PanelScreen[Any]
     _open = False  # until all of it is made
     _closed = False
+    #: Whether it works; one that is hidden does not.
+    _active = True
 
     def __init__(self, opened: Opened, session: Session, sample_id: str, pruning: Pruning, **traits: Any) -> None:
         classifier = session.classifier
@@ -63,6 +69,7 @@ class Panel(PanelWire):
         self._starting = threading.RLock()
         self._listing = threading.Lock()
         self._numbers = itertools.count()
+        self._links: list[Link] = []
         super().__init__(
             sample_id=sample_id,
             sparsity=pruning.sparsity,
@@ -81,13 +88,31 @@ class Panel(PanelWire):
             **traits,
         )
 
-    def _begin(self) -> None:
-        """All of the panel is made: begin to listen and to compute."""
+    def _begin(self, linked: Panel | None = None) -> None:
+        """All of the panel is made: begin to listen and to compute. `linked`: shares its selection, both ways."""
+        if linked is not None:
+            self.samples = linked.samples  # with the thumbnails
         self._list_samples()
         self._open = True
         self.observe(self._selected, self.SELECTS)
         self.on_msg(self._message)
+        if linked is not None:
+            link = Link(linked, self, LINKED)
+            for panel in (self, linked):
+                panel._links.append(link)
         self._start()
+
+    def _work(self, active: bool) -> None:
+        """Whether the panel is to work: hidden, it leaves off where it is."""
+        with self._starting:
+            if active == self._active:
+                return
+            self._active = active
+            if active:
+                self._start()
+            else:
+                self.session.worker.cancel(self)
+                self._job = None
 
     # What a kind of panel says
 
@@ -155,6 +180,9 @@ class Panel(PanelWire):
             with self._starting:
                 self._closed = True
                 self.session.worker.cancel(self)
+            for link in self._links:
+                link.end()
+            self._links.clear()
         super().close()
 
     # What is accepted
@@ -216,7 +244,8 @@ class Panel(PanelWire):
                 return
             selection = self._selection()
             self.code = self._recipe(selection)
-            self._job = self.session.worker.submit(self, self._run(selection), self._failed)
+            if self._active:
+                self._job = self.session.worker.submit(self, self._run(selection), self._failed)
 
     def _run(self, selection: Any) -> Steps:
         """On the worker's thread: every event to the screen, one a step."""

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from spade_widgets.attribution.curves import Mode
+from spade_widgets.attribution.curves import Curve, Mode
+from spade_widgets.attribution.methods import METHODS
 from spade_widgets.runtime.attribute import (
     MODES,
+    NETWORKS,
     Attributed,
     Attributing,
     Cell,
     Event,
-    Found,
     Question,
     Refusal,
     Seen,
+    Walked,
     map_keys,
+    walk,
 )
 from spade_widgets.runtime.explore import Predicted, Traced, Working
+from spade_widgets.runtime.jobs import Steps
 from spade_widgets.widgets import images
 from spade_widgets.widgets.saliency_wire import SaliencyWire, map_trait
 from spade_widgets.widgets.screen import PanelScreen
@@ -28,6 +33,9 @@ from spade_widgets.widgets.screen import PanelScreen
 State = Literal["waiting", "running", "stale", "stopped", "done", "error"]
 #: The metrics under a map, in the order in which they stand.
 METRICS = ("trojan_auc", "pointing_game", *MODES)
+#: Every place that a map can have.
+ALL_CELLS: tuple[Cell, ...] = tuple((network, method) for network in NETWORKS for method in METHODS)
+Curves: TypeAlias = dict[Mode, Curve]
 
 
 class SaliencyScreen(PanelScreen[Question]):
@@ -41,39 +49,37 @@ class SaliencyScreen(PanelScreen[Question]):
 
     def __init__(self, panel: SaliencyWire) -> None:
         super().__init__(panel)
-        # What each map on screen is of: a sample, and the key in the store; the sample's alone is the page's business.
-        self._shown: dict[Cell, Hashable] = {}
         self._sample_id = ""
-        # The maps whose curves are on screen, and the curves.
-        self._walked: dict[Cell, Hashable] = {}
+        # What each map on screen is, or will be, of.
+        self._wanted: dict[Cell, Hashable] = {}
+        # The maps whose curves are on screen, by the key of their content.
+        self._walked: dict[Cell, str] = {}
 
     def begin(self, selection: Question) -> None:
-        """A new job begins. What belongs to another sample goes at once, what is old is said to be old."""
+        """A new job begins. What is another sample's goes at once; what is of another selection is said to be old."""
         self._begun(selection.sample, selection.pruning)
-        wanted = map_keys(self._panel.session, selection)
         if self._sample_id != selection.sample.id:
-            self._sample_id = selection.sample.id
-            for cell in list(self._shown):
-                self._drop(cell)
+            self._sample_id, self._wanted, self._panel.cells = selection.sample.id, {}, {}
+            for cell in ALL_CELLS:
+                self._put(cell, b"")
+        wanted = map_keys(self._panel.session, selection)
         cells = {}
         for cell in selection.cells:
             shown = self._panel.cells.get(_name(cell))
-            if shown is not None and cell in self._shown and self._shown[cell] == wanted.get(cell):
+            if shown is None or shown["state"] == "stopped":
+                cells[_name(cell)] = _cell("waiting")
+            elif cell in wanted and self._wanted.get(cell) == wanted[cell]:
                 cells[_name(cell)] = shown
-            elif shown is not None and shown["key"] and cell in self._shown:
-                cells[_name(cell)] = {
-                    **shown,
-                    "state": "stale",
-                    "done": 0.0,
-                    "of": 0,
-                    "error": "",
-                    "metrics": _metrics(),
-                }
+            elif shown["key"]:
+                left = {name: shown[name] for name in ("key", "sum", "low", "high")}
+                cells[_name(cell)] = {**_cell("stale"), **left}
             else:
                 cells[_name(cell)] = _cell("waiting")
-        for cell in [cell for cell in self._shown if cell not in selection.cells]:
-            self._drop(cell)
         self._panel.cells = cells
+        self._wanted = wanted
+        for cell in ALL_CELLS:
+            if cell not in selection.cells:
+                self._put(cell, b"")
         self._compare_curves()
 
     def show(self, selection: Question, event: Event) -> None:
@@ -85,17 +91,14 @@ class SaliencyScreen(PanelScreen[Question]):
                 self._seen(selection, event)
             case Predicted():
                 self._predicted(selection.sample, event)
+                self._wanted = map_keys(self._panel.session, selection)
             case Traced(trace):
                 self._traced(selection.sample, selection.pruning, trace)
             case Attributing(cell, done, of, seconds):
                 self._attributing(cell, done, of, seconds)
-            case Attributed(cell, outcome, areas):
-                self._attributed(selection, cell, outcome, areas)
-
-    def finished(self) -> None:
-        """The job has come to its end."""
-        super().finished()
-        self._compare_curves()
+            case Attributed():
+                self._attributed(event)
+                self._compare_curves()
 
     def _seen(self, selection: Question, event: Seen) -> None:
         if self._panel.image["sample_id"] != selection.sample.id:
@@ -114,11 +117,9 @@ class SaliencyScreen(PanelScreen[Question]):
                 cell, {**shown, "state": state, "done": done, "of": of, "seconds": round(seconds, 2), "error": ""}
             )
 
-    def _attributed(
-        self, selection: Question, cell: Cell, outcome: Found | Refusal, areas: Mapping[Mode, float]
-    ) -> None:
-        wanted = map_keys(self._panel.session, selection)[cell]
-        self._shown[cell] = wanted
+    def _attributed(self, event: Attributed) -> None:
+        cell, outcome = event.cell, event.outcome
+        self._wanted[cell] = event.key
         if isinstance(outcome, Refusal):
             self._put(cell, b"")
             self._set(cell, _cell("error", error=outcome.sentence))
@@ -135,36 +136,82 @@ class SaliencyScreen(PanelScreen[Question]):
                 sum=float(outcome.map.sum(dtype=np.float64)),
                 low=float(outcome.map.min()),
                 high=float(outcome.map.max()),
-                metrics=_metrics(**outcome.metrics, **areas),
+                metrics=_metrics({**outcome.metrics, **event.areas}),
             ),
         )
 
     def _leave_off(self, selection: Question) -> bool:
         """What is not there is not shown either: a map of something else must not pass for it."""
-        whole = True
-        cells = {}
+        cells, whole = {}, True
         for cell in selection.cells:
             shown = self._panel.cells.get(_name(cell), _cell("waiting"))
             if shown["state"] not in ("done", "error"):
                 whole = False
-                self._drop(cell)
-                shown = {**_cell("stopped"), "done": shown["done"], "of": shown["of"], "seconds": shown["seconds"]}
+                self._put(cell, b"")
+                shown = _cell("stopped", done=shown["done"], of=shown["of"], seconds=shown["seconds"])
             cells[_name(cell)] = shown
         self._panel.cells = cells
+        self._compare_curves()
         return whole
+
+    # The curves
+
+    def walk(self, selection: Question) -> Steps:
+        """A job besides: the curves of all maps that are there. Dropped, it says so."""
+        self._walking_since = time.monotonic()
+        self._curves_status("working", 0.0, None)
+        walked: dict[Cell, Curves] = {}
+        found: dict[Cell, str] = {}
+        try:
+            for event in walk(self._panel.session, selection):
+                match event:
+                    case Working(_, done, of):
+                        if self._due("curves"):
+                            self._curves_status("working", done, of)
+                    case Walked(cell, outcome, curve):
+                        found[cell] = outcome.key
+                        walked.setdefault(cell, {})[curve.mode] = curve
+                        self._judged(cell, outcome.key, curve)
+                yield
+            self._draw(walked)
+            self._walked = found
+        except BaseException:  # also when it is dropped
+            self._curves_status("stopped")
+            raise
+        self._compare_curves()
+        self._curves_status("idle")
+
+    def _judged(self, cell: Cell, key: str, curve: Curve) -> None:
+        shown = self._panel.cells.get(_name(cell))
+        if shown is not None and shown["key"] == key and shown["state"] == "done":
+            self._set(cell, {**shown, "metrics": {**shown["metrics"], curve.mode: curve.auc}})
+
+    def _draw(self, walked: Mapping[Cell, Curves]) -> None:
+        from spade_widgets.widgets.saliency_chart import chart, fill
+
+        figure = chart() if self._panel.curves is None else self._panel.curves
+        fill(figure, walked, self._panel.session.classifier.class_names)
+        self._panel.curves = figure
+
+    def _compare_curves(self) -> None:
+        """Whether other maps are on screen than those whose curves are."""
+        cells = self._panel.cells.items()
+        shown = {name: cell["key"] for name, cell in cells if cell["state"] == "done"}
+        walked = {_name(cell): key for cell, key in self._walked.items()}
+        self._panel.curves_stale = self._panel.curves is not None and shown != walked
+
+    def _curves_status(self, state: str, done: float | None = None, of: int | None = None) -> None:
+        seconds = round(time.monotonic() - self._walking_since, 2)
+        text = "curves" if state == "working" else state
+        self._panel.curves_status = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
+
+    # How it is said
 
     def _set(self, cell: Cell, value: dict[str, Any]) -> None:
         self._panel.cells = {**self._panel.cells, _name(cell): value}
 
     def _put(self, cell: Cell, values: bytes) -> None:
         setattr(self._panel, map_trait(*cell), values)
-
-    def _drop(self, cell: Cell) -> None:
-        self._shown.pop(cell, None)
-        self._put(cell, b"")
-
-    def _compare_curves(self) -> None:
-        pass
 
 
 def _name(cell: Cell) -> str:
@@ -173,8 +220,8 @@ def _name(cell: Cell) -> str:
 
 def _cell(state: State, **values: Any) -> dict[str, Any]:
     empty = {"done": 0.0, "of": 0, "seconds": 0.0, "error": "", "key": "", "sum": 0.0, "low": 0.0, "high": 0.0}
-    return {"state": state, **empty, "metrics": _metrics(), **values}
+    return {"state": state, **empty, "metrics": _metrics({}), **values}
 
 
-def _metrics(**known: float) -> dict[str, float | None]:
+def _metrics(known: Mapping[str, float]) -> dict[str, float | None]:
     return {name: known.get(name) for name in METRICS}

@@ -15,6 +15,8 @@ from spade_widgets.widgets.wire import SHARED, STATIC, PanelWire
 SELECTION = (*SHARED, "methods", "target")
 #: How maps are drawn: the page does that, nothing is computed.
 VIEW = ("opacity", "colormap", "signed", "clip", "scale", "outline")
+#: `js/src/lib/colormaps.ts` has them.
+COLORMAPS = ("auto", "rdbu", "puor", "prgn", "inferno", "magma", "viridis", "blues", "greys")
 #: Whether both maps of a method share one scale.
 SCALES = ("same", "own")
 #: `target` where it is the class that the dense network predicts.

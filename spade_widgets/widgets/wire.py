@@ -8,6 +8,7 @@ from typing import Any
 import anywidget
 import traitlets as t
 
+from spade_widgets.errors import InputError
 from spade_widgets.runtime.session import Session
 
 STATIC = Path(__file__).parent / "static"
@@ -17,6 +18,17 @@ SHARED = ("sample_id", "sparsity", "preset", "pattern", "solver")
 SELECTION = ("sample_id", "sparsity", "neuron", "layer", "preset", "pattern", "solver")
 #: What may be in the Explorer's middle.
 CENTRES = ("visualization", "saliency", "both")
+
+
+def one_of(name: str, value: object, accepted: tuple[str, ...]) -> str:
+    """The value, if it is accepted.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not isinstance(value, str) or value not in accepted:
+        raise InputError(f"The {name} cannot be {value!r}: {', '.join(map(repr, accepted))} can be chosen.")
+    return value
 
 
 class PanelWire(anywidget.AnyWidget):
