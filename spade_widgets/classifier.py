@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from spade_widgets.errors import InputError, ModelError, first_line
+from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
 from spade_widgets.products import Survey
 from spade_widgets.sample import Sample
@@ -243,7 +243,7 @@ class ImageClassifier:
                 out = module(self._blank())
         except Exception as error:  # whatever the user's own forward raises
             h, w = self.input_size
-            raise ModelError(f"{self.name} cannot be run on an image of {h} × {w} px: {first_line(error)}.") from error
+            raise ModelError(f"{self.name} cannot be run on an image of {h} × {w} px: {_first_line(error)}.") from error
         if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] < 2:
             shape = f"a tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ModelError(
@@ -285,7 +285,7 @@ def shared_copy(model: nn.Module) -> nn.Module:
     try:
         twin = copy.deepcopy(model, memo)
     except Exception as error:  # whatever a user's module does when it is copied
-        raise ModelError(f"{type(model).__name__} cannot be copied: {first_line(error)}.") from error
+        raise ModelError(f"{type(model).__name__} cannot be copied: {_first_line(error)}.") from error
     return twin.eval()
 
 
@@ -306,7 +306,7 @@ def _probe(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...]
         try:
             out: object = preprocess(Image.new("RGB", (512, 512), (level, level, level)))
         except Exception as error:  # whatever the user's own function raises
-            raise ModelError(f"The preprocessing fails on a plain RGB image: {first_line(error)}.") from error
+            raise ModelError(f"The preprocessing fails on a plain RGB image: {_first_line(error)}.") from error
         if not isinstance(out, Tensor) or out.ndim != 3 or out.shape[0] != 3 or not out.is_floating_point():
             got = f"a {out.dtype} tensor {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ModelError(f"The preprocessing gives {got}; a float tensor (3, h, w) is needed.")
@@ -342,3 +342,8 @@ def _check_finite(model: nn.Module) -> None:
                 raise ModelError(
                     f"The model's {kind} '{name}' hold NaN or infinite values, so nothing can be said about it."
                 )
+
+
+def _first_line(error: Exception) -> str:
+    lines: Literal[""] | str = str(error).strip()
+    return f"{type(error).__name__}: {lines.splitlines()[0][:200].rstrip('.')}" if lines else type(error).__name__
