@@ -343,6 +343,30 @@ test("where the chart can't be had, its table is there", async () => {
   expect(find(panel.el, ".sw-layers tbody tr").textContent).toBe("fc10.0100 of 1\u202f0000.250");
 });
 
+test("the centre shows pictures, maps or both; the panel of maps is rendered once, and ended with the view", async () => {
+  const render = vi.fn(async ({ el }: { el: HTMLElement; signal?: AbortSignal }) => {
+    el.textContent = "maps";
+  });
+  const panel = await show({}, { getWidget: async () => ({ render }) });
+  const choices = [...panel.el.querySelectorAll<HTMLElement>("[aria-label='What the centre shows'] button")];
+  const parts = () =>
+    [...panel.el.querySelectorAll<HTMLElement>(".sw-centre-part")].map((part) => part.hidden);
+  expect(choices.map((choice) => choice.textContent)).toEqual(["Visualization", "Saliency", "Both"]);
+  expect(parts()).toEqual([false, true]);
+  await act(() => choices[1]?.click());
+  expect(panel.model.state.centre).toBe("saliency");
+  expect(parts()).toEqual([true, false]);
+  await panel.receive("saliency_panel", "anywidget:7");
+  expect(find(panel.el, ".sw-centre-part:not([hidden])").textContent).toBe("maps");
+  await act(() => choices[2]?.click());
+  expect(parts()).toEqual([false, false]);
+  await act(() => choices[0]?.click());
+  expect(parts()).toEqual([false, true]);
+  expect(render).toHaveBeenCalledTimes(1);
+  await panel.unmount();
+  expect(render.mock.calls[0]?.[0].signal?.aborted).toBe(true);
+});
+
 test("a view that leaves takes every listener with it, and its neighbour stays", async () => {
   const documentOn = vi.spyOn(document, "addEventListener");
   const documentOff = vi.spyOn(document, "removeEventListener");
