@@ -111,8 +111,7 @@ class Panel(PanelWire):
             if active:
                 self._start()
             else:
-                self.session.worker.cancel(self)
-                self._job = None
+                self.stop()
 
     # What a kind of panel says
 
@@ -244,8 +243,8 @@ class Panel(PanelWire):
                 return
             selection = self._selection()
             self.code = self._recipe(selection)
-            if self._active:
-                self._job = self.session.worker.submit(self, self._run(selection), self._failed)
+            steps = self._run(selection) if self._active else self._rest(selection)
+            self._job = self.session.worker.submit(self, steps, self._failed)
 
     def _run(self, selection: Any) -> Steps:
         """On the worker's thread: every event to the screen, one a step."""
@@ -254,6 +253,11 @@ class Panel(PanelWire):
             self._screen.show(selection, event)
             yield
         self._screen.finished()
+
+    def _rest(self, selection: Any) -> Steps:
+        """On the worker's thread, hidden: nothing old passes for what was selected meanwhile, nothing is computed."""
+        self._screen.begin(selection)
+        yield from self._screen.stopped(selection)
 
     def _failed(self, error: Exception) -> None:
         self._say(error)

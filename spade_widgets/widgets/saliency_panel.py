@@ -87,8 +87,8 @@ class SaliencyPanel(Panel, SaliencyWire):
         embedded: bool = False,
     ) -> None:
         if isinstance(source, Panel | Session):
-            given = (samples, class_names, preprocess, augmentations, seed, None if weights == "DEFAULT" else weights)
-            if any(value is not None for value in given):
+            own = (samples, class_names, preprocess, augmentations, seed)
+            if weights != "DEFAULT" or any(value is not None for value in own):
                 kind = "session" if isinstance(source, Session) else "panel"
                 raise InputError(
                     "`samples`, `weights`, `class_names`, `preprocess`, `augmentations` and `seed` are for a model; "
@@ -135,9 +135,11 @@ class SaliencyPanel(Panel, SaliencyWire):
         self._walking: Job | None = None
         self._screen = SaliencyScreen(self)
         self._begin(linked)
-        if linked:  # both panels then prune as asked
-            self.pattern, self.preset = asked.pattern, asked.preset
-            self.sparsity, self.solver = asked.sparsity, asked.solver
+        if linked:  # both panels then prune as asked; what was not asked for may have changed meanwhile
+            given = {"pattern": pattern, "preset": asked.preset if preset or pattern is not None else None}
+            for name, value in {**given, "sparsity": sparsity, "solver": solver}.items():
+                if value is not None:
+                    setattr(self, name, value)
 
     # What a user reads and does
 

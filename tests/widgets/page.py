@@ -17,7 +17,7 @@ from PIL import Image
 from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
-from spade_widgets.widgets.explorer import Explorer
+from spade_widgets.widgets.panel import Panel
 
 PATIENCE = 60.0
 
@@ -42,7 +42,7 @@ def opened(data: bytes) -> Image.Image:
     return image
 
 
-def settle(panel: Explorer) -> None:
+def settle(panel: Panel) -> None:
     """Until the panel has nothing left to do."""
     assert panel.wait(PATIENCE)
 
@@ -51,7 +51,7 @@ def settle(panel: Explorer) -> None:
 class Page:
     """The other end of a panel's wire."""
 
-    panel: Explorer
+    panel: Any
     messages: list[tuple[dict[str, Any], list[bytes]]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
 
