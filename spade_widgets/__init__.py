@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from spade_widgets.attribution import saliency as saliency
+    from spade_widgets.attribution.saliency import saliency as saliency
     from spade_widgets.classifier import ImageClassifier as ImageClassifier
     from spade_widgets.errors import InputError as InputError
     from spade_widgets.errors import ModelError as ModelError
@@ -61,6 +61,7 @@ __all__ = [
     "Trace",
     "__version__",
     "predict",
+    "saliency",
     "sensitivity",
     "sweep",
     "trace",
