@@ -222,7 +222,7 @@ class Panel(PanelWire):
                 problems.append(str(error))
                 self.send_state(name)
             else:
-                super().set_state({name: value})
+                super().set_state({name: list(value) if isinstance(value, tuple) else value})  # as in JSON
         if not sync_data.keys().isdisjoint(ours):  # also when it is what was selected already
             self.error = " ".join(problems)
 
@@ -243,7 +243,8 @@ class Panel(PanelWire):
                 return
             selection = self._selection()
             self.code = self._recipe(selection)
-            steps = self._run(selection) if self._active else self._rest(selection)
+            # Hidden, nothing is computed; but nothing old passes for what was selected meanwhile.
+            steps = self._run(selection) if self._active else self._screen.stopped(selection)
             self._job = self.session.worker.submit(self, steps, self._failed)
 
     def _run(self, selection: Any) -> Steps:
@@ -253,11 +254,6 @@ class Panel(PanelWire):
             self._screen.show(selection, event)
             yield
         self._screen.finished()
-
-    def _rest(self, selection: Any) -> Steps:
-        """On the worker's thread, hidden: nothing old passes for what was selected meanwhile, nothing is computed."""
-        self._screen.begin(selection)
-        yield from self._screen.stopped(selection)
 
     def _failed(self, error: Exception) -> None:
         self._say(error)

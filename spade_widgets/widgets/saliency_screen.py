@@ -56,8 +56,30 @@ class SaliencyScreen(PanelScreen[Question]):
         self._walked: dict[Cell, str] = {}
 
     def begin(self, selection: Question) -> None:
-        """A new job begins. What is another sample's goes at once; what is of another selection is said to be old."""
+        """A new job begins."""
         self._begun(selection.sample, selection.pruning)
+        self._mark(selection)
+
+    def show(self, selection: Question, event: Event) -> None:
+        """An event of the job."""
+        match event:
+            case Working(text, done, of):
+                self._working(text, done, of)
+            case Seen():
+                self._seen(selection, event)
+            case Predicted():
+                self._predicted(selection.sample, event)
+                self._wanted = map_keys(self._panel.session, selection)
+            case Traced(trace):
+                self._traced(selection.sample, selection.pruning, trace)
+            case Attributing(cell, done, of, seconds):
+                self._attributing(cell, done, of, seconds)
+            case Attributed():
+                self._attributed(event)
+                self._compare_curves()
+
+    def _mark(self, selection: Question) -> None:
+        """What is another sample's goes at once; what is of another selection is said to be old."""
         if self._sample_id != selection.sample.id:
             self._sample_id, self._wanted, self._panel.cells = selection.sample.id, {}, {}
             for cell in ALL_CELLS:
@@ -81,24 +103,6 @@ class SaliencyScreen(PanelScreen[Question]):
             if cell not in selection.cells:
                 self._put(cell, b"")
         self._compare_curves()
-
-    def show(self, selection: Question, event: Event) -> None:
-        """An event of the job."""
-        match event:
-            case Working(text, done, of):
-                self._working(text, done, of)
-            case Seen():
-                self._seen(selection, event)
-            case Predicted():
-                self._predicted(selection.sample, event)
-                self._wanted = map_keys(self._panel.session, selection)
-            case Traced(trace):
-                self._traced(selection.sample, selection.pruning, trace)
-            case Attributing(cell, done, of, seconds):
-                self._attributing(cell, done, of, seconds)
-            case Attributed():
-                self._attributed(event)
-                self._compare_curves()
 
     def _seen(self, selection: Question, event: Seen) -> None:
         if self._panel.image["sample_id"] != selection.sample.id:
@@ -142,6 +146,7 @@ class SaliencyScreen(PanelScreen[Question]):
 
     def _leave_off(self, selection: Question) -> bool:
         """What is not there is not shown either: a map of something else must not pass for it."""
+        self._mark(selection)  # the job may have been stopped before it had begun
         cells, whole = {}, True
         for cell in selection.cells:
             shown = self._panel.cells.get(_name(cell), _cell("waiting"))

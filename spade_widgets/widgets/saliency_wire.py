@@ -34,7 +34,8 @@ class SaliencyWire(PanelWire):
     _esm = (STATIC / "saliency.js").read_text(encoding="utf-8")
     _css = (STATIC / "saliency.css").read_text(encoding="utf-8")
 
-    methods: t.TraitType[Any, Any] = t.TraitType(("saliency",)).tag(sync=True)
+    # A list on the wire: a tuple would not be taken for what the page has just sent, and be sent back.
+    methods: t.TraitType[Any, Any] = t.TraitType(("saliency",)).tag(sync=True, to_json=lambda keys, _: list(keys))
     target: t.TraitType[Any, Any] = t.TraitType(PREDICTED).tag(sync=True)
 
     opacity: t.TraitType[Any, Any] = t.TraitType(0.75).tag(sync=True)

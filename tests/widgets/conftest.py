@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from widgets.page import Page, picture, settle
+from widgets.page import Page, masked, picture, settle
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.runtime.session import Session
 from spade_widgets.widgets.explorer import Explorer
+from spade_widgets.widgets.panel import Panel
+from spade_widgets.widgets.saliency_panel import SaliencyPanel
 
 
 @pytest.fixture
@@ -41,3 +44,35 @@ def panel(make: Callable[..., Explorer]) -> Explorer:
 def page(panel: Explorer) -> Page:
     """The page that shows `panel`."""
     return Page(panel)
+
+
+@pytest.fixture
+def make_saliency(tiny: ImageClassifier) -> Iterator[Callable[..., SaliencyPanel]]:
+    """Makes small Saliency panels: on the tiny classifier, of a plain and a masked sample, unless said otherwise."""
+    made: list[SaliencyPanel] = []
+
+    def new(source: Any = tiny, **options: Any) -> SaliencyPanel:
+        if not isinstance(source, Panel | Session):
+            samples = {} if source is None else {"samples": [picture(0, "first"), masked(1, "second")]}
+            options = {**samples, "augmentations": 4, **options}
+        panel = SaliencyPanel(source, **{"methods": ("saliency", "gradcam"), **options})
+        made.append(panel)
+        return panel
+
+    yield new
+    for panel in made:
+        panel.close()
+
+
+@pytest.fixture
+def saliency(make_saliency: Callable[..., SaliencyPanel]) -> SaliencyPanel:
+    """A small Saliency panel that has computed everything."""
+    panel = make_saliency()
+    settle(panel)
+    return panel
+
+
+@pytest.fixture
+def saliency_page(saliency: SaliencyPanel) -> Page:
+    """The page that shows `saliency`."""
+    return Page(saliency)

@@ -26,6 +26,13 @@ def picture(seed: int, title: str = "sample", side: int = 32) -> Sample:
     return Sample(Image.fromarray(pixels(seed, side)), title)
 
 
+def masked(seed: int, title: str = "masked", side: int = 32) -> Sample:
+    """A sample with a patch that is known."""
+    mask = np.zeros((side, side), dtype=bool)
+    mask[3:9, 4:12] = True
+    return Sample(Image.fromarray(pixels(seed, side)), title, mask=mask)
+
+
 def pixels(seed: int, side: int = 32) -> Any:
     return np.random.default_rng(seed).integers(0, 256, (side, side, 3), dtype=np.uint8)
 
