@@ -42,6 +42,7 @@ def chart() -> Any:
             "font": {"color": "#808691", "size": 12},
         },
     )
+    figure._config = {**figure._config, "responsive": True}  # fits itself to the panel when the window changes
     for axis in (figure.layout.xaxis, figure.layout.xaxis2):
         axis.gridcolor = "rgba(128,134,145,0.25)"
     return figure

@@ -26,7 +26,7 @@ def chart() -> Any:
     axis = {"title": {"text": "share of pixels changed"}, "range": [0, 1], "gridcolor": "rgba(128,134,145,0.25)"}
     height = {"range": [0, 1], "rangemode": "tozero", "gridcolor": "rgba(128,134,145,0.25)"}
     panes = {"xaxis": {"domain": [0, 0.48], **axis}, "xaxis2": {"domain": [0.52, 1], "anchor": "y2", **axis}}
-    return go.FigureWidget(
+    figure = go.FigureWidget(
         layout={
             **panes,
             "yaxis": height,
@@ -51,6 +51,8 @@ def chart() -> Any:
             "font": {"color": GREY, "size": 12},
         }
     )
+    figure._config = {**figure._config, "responsive": True}  # fits itself to the panel when the window changes
+    return figure
 
 
 def fill(figure: Any, walked: Mapping[Cell, Mapping[Mode, Curve]], class_names: Sequence[str]) -> None:

@@ -16,7 +16,7 @@ export function Centre() {
   const panel = useExplorer();
   const { centre, saliency_panel } = panel.traits;
   const place = useRef<HTMLDivElement>(null);
-  const state = useChildWidget(panel.host, saliency_panel.value, place, { ends: true });
+  const state = useChildWidget(panel.host, saliency_panel.value, place, { plotly: false });
   const shown = centre.value;
   return (
     <>

@@ -18,7 +18,7 @@ export function WhatIsLeft() {
   const [asked, setAsked] = useState(false);
   const [view, setView] = useState<"chart" | "table">("chart");
   const [late, setLate] = useState(false);
-  const child = useChildWidget(panel.host, asked ? reference : null, place, { ends: false });
+  const child = useChildWidget(panel.host, asked ? reference : null, place, { plotly: true });
   const state = late && child === "waiting" ? "failed" : child;
 
   useEffect(() => {

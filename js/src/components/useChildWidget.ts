@@ -6,11 +6,23 @@ export type ChildState = "waiting" | "shown" | "failed";
 
 interface Options {
   /**
-   * Whether the child's view is ended with ours. Plotly's figure empties its element when its view ends, but goes on
-   * listening to the model: every later change would fail there, and be lost to the figure's other views. So its view
-   * is never ended, only taken off the page.
+   * Whether the child is a Plotly figure, which has two manners of its own. It empties its element when its view ends,
+   * but goes on listening to the model: every later change would fail there, and be lost to the figure's other views.
+   * So its view is never ended, only taken off the page. And it fits itself to its place only when the window does.
    */
-  ends: boolean;
+  plotly: boolean;
+}
+
+/** Says that the window has a new size whenever the place has a new width. Returns what ends it. */
+function fitToPlace(place: HTMLElement): () => void {
+  let width = place.clientWidth;
+  const observer = new ResizeObserver(() => {
+    if (place.clientWidth === width) return;
+    width = place.clientWidth;
+    if (width > 0) window.dispatchEvent(new Event("resize"));
+  });
+  observer.observe(place);
+  return () => observer.disconnect();
 }
 
 /** Renders another widget into `place`, as soon as there is a reference to it. */
@@ -18,7 +30,7 @@ export function useChildWidget(
   host: Host | undefined,
   reference: string | null,
   place: RefObject<HTMLElement | null>,
-  { ends }: Options,
+  { plotly }: Options,
 ): ChildState {
   const [state, setState] = useState<ChildState>("waiting");
   useEffect(() => {
@@ -31,6 +43,7 @@ export function useChildWidget(
     const el = document.createElement("div");
     place.current.replaceChildren(el);
     const ending = new AbortController();
+    const unfit = plotly ? fitToPlace(place.current) : undefined;
     host
       .getWidget(reference)
       .then((widget) => (gone ? undefined : widget.render({ el, signal: ending.signal })))
@@ -42,9 +55,10 @@ export function useChildWidget(
       });
     return () => {
       gone = true;
-      if (ends) ending.abort();
+      unfit?.();
+      if (!plotly) ending.abort();
       el.remove();
     };
-  }, [host, reference, place, ends]);
+  }, [host, reference, place, plotly]);
   return state;
 }

@@ -9,7 +9,7 @@ export function Curves() {
   const open = panel.curvesOpen.value;
   const [asked, setAsked] = useState(false);
   const place = useRef<HTMLDivElement>(null);
-  const child = useChildWidget(panel.host, asked ? curves.value : null, place, { ends: false });
+  const child = useChildWidget(panel.host, asked ? curves.value : null, place, { plotly: true });
   const { state, text, done, of } = curves_status.value;
   const working = state === "working";
 
