@@ -80,14 +80,15 @@ class SaliencyScreen(PanelScreen[Question]):
 
     def _mark(self, selection: Question) -> None:
         """What is another sample's goes at once; what is of another selection is said to be old."""
+        before = self._panel.cells
         if self._sample_id != selection.sample.id:
-            self._sample_id, self._wanted, self._panel.cells = selection.sample.id, {}, {}
+            self._sample_id, self._wanted, before = selection.sample.id, {}, {}
             for cell in ALL_CELLS:
                 self._put(cell, b"")
         wanted = map_keys(self._panel.session, selection)
         cells = {}
         for cell in selection.cells:
-            shown = self._panel.cells.get(_name(cell))
+            shown = before.get(_name(cell))
             if shown is None or shown["state"] == "stopped":
                 cells[_name(cell)] = _cell("waiting")
             elif cell in wanted and self._wanted.get(cell) == wanted[cell]:
