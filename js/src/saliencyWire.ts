@@ -18,6 +18,8 @@ export interface MethodInfo {
   description: string;
   source: string;
   slow: boolean;
+  /** Values below zero speak against the class; else there are none. */
+  signed: boolean;
 }
 
 export interface ImageInfo {

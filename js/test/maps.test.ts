@@ -64,19 +64,16 @@ test("the colours end at a percentile, as NumPy has it", () => {
   expect(clipLimit(map(0, 0), 99)).toBe(0);
 });
 
-test("one scale for several maps ends where the greatest does; signs are decided together", () => {
+test("one scale for several maps ends where the greatest does; the method says whether signs have colours", () => {
   const weak = map(0, 1, 2);
   const strong = map(-8, 0, 1);
-  const both = scaleOf([weak, strong, null], look);
+  const both = scaleOf([weak, strong, null], true, look);
   expect(both).toMatchObject({ limit: 8, signs: "both" });
   expect(both.colours.kind).toBe("diverging");
-  expect(scaleOf([weak], look, [weak, strong])).toMatchObject({ limit: 2, signs: "both" });
-  expect(scaleOf([weak], look)).toMatchObject({ signs: "positive", colours: { key: "inferno" } });
-  expect(scaleOf([strong], { ...look, signed: false })).toMatchObject({ signs: "magnitude" });
-  // Rounding below zero is no reason to spend half of the colours.
-  expect(scaleOf([map(-0.01, 0, 1)], look).signs).toBe("positive");
-  expect(scaleOf([map(-0.1, 0, 1)], look).signs).toBe("both");
-  expect(scaleOf([null], look)).toMatchObject({ limit: 0 });
+  expect(scaleOf([weak], true, look)).toMatchObject({ limit: 2, signs: "both" });
+  expect(scaleOf([weak], false, look)).toMatchObject({ signs: "positive", colours: { key: "inferno" } });
+  expect(scaleOf([strong], true, { ...look, signed: false })).toMatchObject({ signs: "magnitude" });
+  expect(scaleOf([null], true, look)).toMatchObject({ limit: 0 });
 });
 
 test("values become shares of the limit, clipped", () => {
@@ -118,7 +115,7 @@ test("every colour map is there, from its one end to the other", () => {
 
 test("at opacity 0 the image is itself, at 1 there is the map alone, between them both", () => {
   const image = new Uint8ClampedArray([10, 200, 30, 255, 10, 200, 30, 255]);
-  const scale = scaleOf([map(0, 1)], { ...look, colormap: "greys" });
+  const scale = scaleOf([map(0, 1)], false, { ...look, colormap: "greys" });
   const paint = (opacity: number, values = map(0, 1)) => {
     const into = new Uint8ClampedArray(8);
     paintMap(into, image, values, scale, opacity);

@@ -16,14 +16,19 @@ export function floats(values: readonly number[], offset = 5): DataView {
   return view;
 }
 
-export const method = (key: string, title: string, slow = false) => ({
+export const method = (key: string, title: string, signed: boolean, slow = false) => ({
   key,
   title,
   description: `What ${title} is.`,
   source: `Who wrote of ${title}.`,
   slow,
+  signed,
 });
-const methods = [method("grad", "Gradient"), method("lrp", "LRP"), method("lime", "LIME", true)];
+const methods = [
+  method("grad", "Gradient", false),
+  method("lrp", "LRP", true),
+  method("lime", "LIME", true, true),
+];
 
 export const cell = (changes: Partial<CellInfo> = {}): CellInfo => ({
   ...noCell,

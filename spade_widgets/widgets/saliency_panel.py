@@ -121,8 +121,8 @@ class SaliencyPanel(Panel, SaliencyWire):
             methods=methods,
             target=PREDICTED if target is None else target,
             all_methods=[
-                {"key": m.key, "title": m.title, "description": m.description, "source": m.source, "slow": m.slow}
-                for m in METHODS.values()
+                {name: getattr(method, name) for name in ("key", "title", "description", "source", "slow", "signed")}
+                for method in METHODS.values()
             ],
             opacity=opacity,
             colormap=colormap,

@@ -81,25 +81,18 @@ export interface ScaleLook {
   clip: number;
 }
 
-/** Negative values less than this share of the limit are rounding, or nothing to look at: no colours are spent on them. */
-const NEGLIGIBLE = 0.05;
-
-type Maybe = SaliencyMap | null;
-const limitOf = (maps: readonly Maybe[], clip: number) =>
-  Math.max(0, ...maps.map((map) => (map ? clipLimit(map, clip) : 0)));
-
 /**
- * The scale of `maps`. Whether there are colours for negative values, all the `related` maps decide: dense and trace
- * are to be compared, also where each has a limit of its own.
+ * The one scale of these maps. Whether negative values have colours of their own says the method (`bySigns`), not the
+ * maps at hand: colours that came and went with a few values would say more than these do.
  */
 export function scaleOf(
-  maps: readonly Maybe[],
+  maps: readonly (SaliencyMap | null)[],
+  bySigns: boolean,
   { colormap, signed, clip }: ScaleLook,
-  related: readonly Maybe[] = maps,
 ): Scale {
-  const negative = related.some((map) => map && map.low < -NEGLIGIBLE * limitOf([map], clip));
-  const signs = !signed ? "magnitude" : negative ? "both" : "positive";
-  return { limit: limitOf(maps, clip), signs, colours: chosenColormap(colormap, signs === "both") };
+  const limits = maps.map((map) => (map ? clipLimit(map, clip) : 0));
+  const signs = !signed ? "magnitude" : bySigns ? "both" : "positive";
+  return { limit: Math.max(0, ...limits), signs, colours: chosenColormap(colormap, signs === "both") };
 }
 
 /** The part of the colour map's table that a scale uses: all of it, or the upper half of a diverging one. */

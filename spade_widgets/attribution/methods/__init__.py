@@ -24,6 +24,7 @@ class Method:
         defaults: its options.
         slow: whether it runs the network on many images: a progress bar is in place.
         run: (query, **options) → steps that return the map (h, w).
+        signed: whether values below zero speak against the class; else a map has none, unless its options ask for it.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Method:
     defaults: Mapping[str, Any]
     slow: bool
     run: Callable[..., Steps[Tensor]]
+    signed: bool = True
 
 
 _STRONGEST = "; the largest magnitude over the colours (with signed=True their signed sum)."
@@ -47,6 +49,7 @@ _ALL = (
         defaults={"signed": False},
         slow=False,
         run=gradients.saliency,
+        signed=False,
     ),
     Method(
         key="input_x_gradient",
@@ -92,6 +95,7 @@ _ALL = (
         defaults={"signed": False},
         slow=False,
         run=gradients.guided_backprop,
+        signed=False,
     ),
     Method(
         key="guided_gradcam",
@@ -101,6 +105,7 @@ _ALL = (
         defaults={"layer": None, "signed": False},
         slow=False,
         run=cams.guided_gradcam,
+        signed=False,
     ),
     Method(
         key="lime",
@@ -167,6 +172,7 @@ _ALL = (
         defaults={"layer": None},
         slow=False,
         run=cams.gradcam,
+        signed=False,
     ),
     Method(
         key="scorecam",
@@ -177,6 +183,7 @@ _ALL = (
         defaults={"layer": None, "batch": None},
         slow=True,
         run=cams.scorecam,
+        signed=False,
     ),
     Method(
         key="smoothgrad",
@@ -186,6 +193,7 @@ _ALL = (
         defaults={"samples": 50, "noise": 0.15, "signed": False, "batch": None},
         slow=True,
         run=gradients.smoothgrad,
+        signed=False,
     ),
 )
 

@@ -8,15 +8,15 @@ import { Cell } from "./Cell";
 import { ColorBar } from "./ColorBar";
 
 /** A method's maps, and the scales that they are drawn on. */
-export function measureColumn(panel: SaliencyState, method: string) {
+export function measureColumn(panel: SaliencyState, method: MethodInfo) {
   const [height, width] = panel.traits.app.value.input;
   const look = panel.look.value;
-  const read = (network: Which) => readMap(panel.traits[mapTrait(network, method)]?.value, height * width);
+  const read = (network: Which) =>
+    readMap(panel.traits[mapTrait(network, method.key)]?.value, height * width);
   const maps = { dense: read("dense"), sparse: read("sparse") };
-  const all = [maps.dense, maps.sparse];
-  const both = scaleOf(all, look);
+  const both = scaleOf([maps.dense, maps.sparse], method.signed, look);
   const own = (network: Which): Scale =>
-    look.scale === "own" && maps[network] ? scaleOf([maps[network]], look, all) : both;
+    look.scale === "own" && maps[network] ? scaleOf([maps[network]], method.signed, look) : both;
   return { maps, both, scales: { dense: own("dense"), sparse: own("sparse") } };
 }
 
@@ -29,7 +29,7 @@ interface Props {
 /** One method: its map in the dense model, under it that in the trace. */
 export function Column({ method, masked, curved }: Props) {
   const panel = useSaliency();
-  const { maps, both, scales } = measureColumn(panel, method.key);
+  const { maps, both, scales } = measureColumn(panel, method);
   const { scale, clip } = panel.look.value;
   return (
     <section class="sw-method" aria-label={method.title}>

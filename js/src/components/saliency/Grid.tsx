@@ -1,12 +1,11 @@
 import { useRef } from "preact/hooks";
-import { chosenColormap } from "../../lib/colormaps";
-import type { Scale } from "../../lib/maps";
+import { scaleOf } from "../../lib/maps";
 import { useSaliency } from "../../saliencyState";
 import { Column } from "./Column";
 import { MapFrame } from "./MapFrame";
 import { useMapCanvas } from "./useMapCanvas";
 
-const noScale: Scale = { limit: 0, signs: "positive", colours: chosenColormap("auto", false) };
+const noScale = scaleOf([], false, { colormap: "auto", signed: true, clip: 100 });
 
 /** The sample itself, as the classifier sees it, under the same crosshair. */
 function SampleColumn() {

@@ -1,6 +1,6 @@
 import { gradientStops } from "../../lib/colormaps";
 import { figure, percent } from "../../lib/format";
-import { type SaliencyMap, type Scale, tableRange } from "../../lib/maps";
+import { type SaliencyMap, type Scale, scaleOf, tableRange } from "../../lib/maps";
 import { paintMap } from "../../lib/paintMap";
 import type { SaliencyState } from "../../saliencyState";
 import { cellKey, networks } from "../../saliencyWire";
@@ -79,13 +79,12 @@ export function drawGrid(panel: SaliencyState): HTMLCanvasElement {
   write(sample?.title ?? "sample", GAP, GAP + LINE / 2, ink, "600 15px");
   const target = panel.target.value;
   const about = target === null ? "" : `for ${panel.traits.app.value.classes[target] ?? target}`;
-  const nothing = measureColumn(panel, "").both;
-  draw(null, nothing, GAP, top);
+  draw(null, scaleOf([], false, look), GAP, top);
   write(about, GAP, top + cellHeight + LINE / 2, ink, "13px");
 
   for (const [index, method] of columns.entries()) {
     const x = GAP + (index + 1) * (cellWidth + GAP);
-    const { maps, scales } = measureColumn(panel, method.key);
+    const { maps, scales } = measureColumn(panel, method);
     write(method.title, x, GAP + LINE / 2, ink, "600 15px");
     for (const [row, network] of networks.entries()) {
       const y = top + row * rowHeight;
