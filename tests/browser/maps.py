@@ -102,6 +102,12 @@ class Maps:
         self.root.get_by_role("button", name=re.compile(f"^{button}")).click()
         self.root.get_by_role("dialog").get_by_text(item, exact=True).click()
 
+    def tick(self, method: str) -> None:
+        """Adds a method to the columns, or takes it away."""
+        self.root.get_by_role("button", name=re.compile("^Methods")).click()
+        self.root.get_by_role("checkbox", name=re.compile(f"^{method}")).click()
+        self.close_popover()
+
     def close_popover(self) -> None:
         """Closes what a button has opened."""
         self.lab.page.keyboard.press("Escape")
