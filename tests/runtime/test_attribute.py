@@ -144,7 +144,7 @@ def test_another_method_computes_itself_alone_and_the_predicted_class_is_itself(
 
 @pytest.mark.parametrize("target", [None, 4])
 def test_maps_are_those_of_the_plain_call_and_judged_by_the_mask(session: Session, target: int | None) -> None:
-    question = ask(session, target=target, sample=1)
+    question = replace(ask(session, target=target, sample=1), methods=(*METHODS_ASKED, "smoothgrad"))
     found = outcomes(attribute(session, question))
     trace = session.known_trace(question.sample, question.pruning)
     assert trace is not None
@@ -155,7 +155,7 @@ def test_maps_are_those_of_the_plain_call_and_judged_by_the_mask(session: Sessio
         plain = sw.saliency(asked, question.sample, target, method, seed=3)
         assert np.array_equal(outcome.map, plain)
         assert outcome.metrics == {"trojan_auc": trojan_auc(plain, mask), "pointing_game": pointing_game(plain, mask)}
-    assert len({outcome.key for outcome in found.values() if isinstance(outcome, Found)}) == 6
+    assert len({outcome.key for outcome in found.values() if isinstance(outcome, Found)}) == 8
     assert list(known_maps(session, question)) == list(question.cells)
 
 

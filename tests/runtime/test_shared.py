@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Iterator
 from typing import Any
 
@@ -111,9 +112,10 @@ def test_two_threads_never_are_in_it_at_once() -> None:
     inside, clashes, done = threading.Lock(), [], []
 
     def made() -> Generator[int, None, int]:
-        for i in range(2000):
+        for i in range(100):
             if not inside.acquire(blocking=False):
                 clashes.append(i)
+            time.sleep(0.001)  # lets the others go on
             inside.release()
             yield i
         return 7

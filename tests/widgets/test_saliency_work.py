@@ -25,6 +25,7 @@ from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.runtime import session as session_module
 from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.visualization import Renderer
+from spade_widgets.widgets import panel as panel_module
 from spade_widgets.widgets.explorer import Explorer
 from spade_widgets.widgets.saliency_panel import SaliencyPanel
 from spade_widgets.widgets.wire import SHARED
@@ -280,9 +281,11 @@ def test_both_select_the_same_whichever_is_touched(make: MakeExplorer, make_sali
     assert panel.trace_summary["kept"] == explorer.trace_summary["kept"]
 
 
-def test_samples_come_to_both(make: MakeExplorer, make_saliency: Make) -> None:
+def test_samples_come_to_both(make: MakeExplorer, make_saliency: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = make()
+    monkeypatch.setattr(panel_module, "thumbnail", lambda _view: pytest.fail("made again"))
     panel = make_saliency(explorer)
+    monkeypatch.undo()
     panel.sample = picture(7, "new")
     assert explorer.sample.title == "new"
     assert explorer.samples[-1]["title"] == "new"
