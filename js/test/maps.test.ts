@@ -107,6 +107,9 @@ test("every colour map is there, from its one end to the other", () => {
   expect(chosenColormap("no such", true).key).toBe("rdbu");
   const [blue, red] = [0, 255].map((row) => chosenColormap("auto", true).table.slice(row * 3, row * 3 + 3));
   expect((blue?.[2] ?? 0) > (blue?.[0] ?? 0) && (red?.[0] ?? 0) > (red?.[2] ?? 0)).toBe(true);
+  // Orange is the upper end where its name comes first.
+  const [low, high] = [0, 255].map((row) => colormap("puor")?.table.slice(row * 3, row * 3 + 3));
+  expect((low?.[2] ?? 0) > (low?.[0] ?? 0) && (high?.[0] ?? 0) > (high?.[2] ?? 0)).toBe(true);
   expect(gradientStops(chosenColormap("greys", false), 0, 1, 1)).toEqual([
     [0, "rgb(0 0 0)"],
     [1, "rgb(255 255 255)"],

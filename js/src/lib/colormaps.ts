@@ -48,10 +48,10 @@ function make(
   };
 }
 
-// Red is for and blue against, and so on: the upper end first in the name is the upper end of the scale.
+// What a name says first is the upper end: red is for, blue against.
 const makers = {
   rdbu: make("rdbu", "Red–blue", "diverging", (place) => interpolateRdBu(1 - place)),
-  puor: make("puor", "Orange–purple", "diverging", (place) => interpolatePuOr(1 - place)),
+  puor: make("puor", "Orange–purple", "diverging", interpolatePuOr),
   prgn: make("prgn", "Green–purple", "diverging", interpolatePRGn),
   inferno: make("inferno", "Inferno", "sequential", interpolateInferno),
   magma: make("magma", "Magma", "sequential", interpolateMagma),

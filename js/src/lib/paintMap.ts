@@ -3,7 +3,7 @@
 import { type SaliencyMap, type Scale, share, tableRow } from "./maps";
 
 /** How much of the map there is to see where it says nothing: the rest grows with |value|. */
-const FLOOR = 0.55;
+const FLOOR = 0.7;
 
 /**
  * Paints `map` over `image` (both h · w; RGBA bytes) into `into`. Under the map the image loses its colours, so that

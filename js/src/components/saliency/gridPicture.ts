@@ -26,7 +26,7 @@ export function drawGrid(panel: SaliencyState): HTMLCanvasElement {
   const rowHeight = cellHeight + 2 * LINE + GAP;
   const canvas = document.createElement("canvas");
   canvas.width = GAP + (columns.length + 1) * (cellWidth + GAP);
-  canvas.height = GAP + LINE + networks.length * rowHeight + 2 * LINE + GAP;
+  canvas.height = GAP + LINE + networks.length * rowHeight;
   const context = canvas.getContext("2d");
   if (!context) return canvas;
   context.fillStyle = style.backgroundColor;
