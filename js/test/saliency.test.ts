@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { afterEach, expect, test, vi } from "vitest";
+import { columnsInLine } from "../src/components/saliency/Grid";
 import { stepSpot } from "../src/components/saliency/MapFrame";
 import { toUint8 } from "../src/lib/bytes";
 import { find, press, settle } from "./panel.setup";
@@ -60,6 +61,14 @@ test("maps are painted from the bytes, on one scale or each on its own", async (
   expect(reds(dense)?.at(-1)).toBe(255);
   expect(texts(panel.el, ".sw-dense .sw-colorbar-numbers")[0]).toBe("05.00");
   expect(panel.el.querySelectorAll(".sw-method-foot .sw-colorbar")).toHaveLength(0);
+});
+
+test("columns fill lines that are about equally long", () => {
+  expect(columnsInLine(4, 1000)).toBe(4);
+  expect(columnsInLine(8, 1000)).toBe(4);
+  expect(columnsInLine(14, 1000)).toBe(7);
+  expect(columnsInLine(7, 600)).toBe(4);
+  expect(columnsInLine(3, 50)).toBe(1);
 });
 
 test("before a map is there, the cell says how far it is, and keeps its size", async () => {

@@ -22,6 +22,13 @@ export function progressText(cell: CellInfo): string {
   return state === "error" ? "\u00a0" : "waiting";
 }
 
+/** The same where there is little room, and the bar shows how far it is. */
+function briefly(cell: CellInfo): string {
+  const { state, done, of } = cell;
+  if (state === "running" && of > 0) return `${Math.floor((done / of) * 100)} %`;
+  return state === "stopped" ? "stopped" : progressText(cell);
+}
+
 function describe(title: string, network: Which, cell: CellInfo, map: SaliencyMap | null): string {
   const what = `${title} in the ${rowNames[network]}`;
   if (cell.state === "error") return `No map of ${what}`;
@@ -159,7 +166,7 @@ export function Cell({ network, method, map, scale, masked, curved }: Props) {
       <figcaption>
         <div class="sw-cell-head">
           <span class="sw-caption-title">{rowTitles[network]}</span>
-          <span class="sw-line sw-secondary">{progressText(cell)}</span>
+          <span class="sw-line sw-secondary">{briefly(cell)}</span>
           <button
             type="button"
             class="sw-button sw-icon-button sw-quiet"

@@ -1,4 +1,4 @@
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { scaleOf } from "../../lib/maps";
 import { useSaliency } from "../../saliencyState";
 import { Column } from "./Column";
@@ -63,15 +63,38 @@ function SampleColumn() {
   );
 }
 
+/** The least that a map and the lines under it can be read at, and the gap between columns; pixels. */
+const LEAST = 124;
+const GAP = 14;
+
+/** How many columns stand in a line, when so many have this room: lines are about equally long. */
+export function columnsInLine(columns: number, room: number): number {
+  const fit = Math.max(1, Math.floor((room + GAP) / (LEAST + GAP)));
+  return Math.ceil(columns / Math.ceil(columns / fit));
+}
+
 /** Rows dense and trace, a column a method. Columns that find no room go on below. */
 export function Grid() {
   const panel = useSaliency();
+  const part = useRef<HTMLDivElement>(null);
+  const [room, setRoom] = useState(1000);
   const columns = panel.columns.value;
-  const { cells, methods } = panel.traits;
   const masked = panel.outline.value !== "";
-  const curved = Object.values(cells.value).some((cell) => cell.metrics?.insertion != null);
+  const curved = Object.values(panel.traits.cells.value).some((cell) => cell.metrics?.insertion != null);
+
+  useLayoutEffect(() => {
+    const around = part.current?.parentElement;
+    if (!around) return;
+    // The panel in the part of the Explorer that is hidden has no room: what it had will do.
+    const look = () => setRoom((before) => around.clientWidth || before);
+    look();
+    const observer = new ResizeObserver(look);
+    observer.observe(around);
+    return () => observer.disconnect();
+  }, []);
+
   return (
-    <div class="sw-maps" style={{ "--sw-count": Math.max(1, methods.value.length) + 1 }}>
+    <div class="sw-maps" ref={part} style={{ "--sw-line-of": columnsInLine(columns.length + 1, room) }}>
       <SampleColumn />
       {columns.map((method) => (
         <Column key={method.key} method={method} masked={masked} curved={curved} />
