@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from attribution.nets import ask, classify, lively, logit, picture
+from attribution.families import build, methods
+from attribution.nets import ask, logit, picture
 
 import spade_widgets as sw
-from spade_widgets.attribution import saliency
+from spade_widgets.attribution import METHODS, saliency
 from spade_widgets.attribution.methods.cams import last_map
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
@@ -25,8 +26,8 @@ SAMPLED = (
 )  # fmt: skip
 #: They compute attention.
 TRANSFORMERS = ("maxvit", "swin", "vit")
-#: What the smallest image is that it can take; most take 64 px.
-SIZES = {"inception": 160, "maxvit": 224, "vit": 224}
+#: What `make test` tries all thirteen methods on; `make test-all` does on every member that the page in the docs lists.
+ALL_METHODS = ("built-in", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1")
 LAST = {
     "alexnet": "features.11", "convnext": "features", "densenet": "features", "efficientnet": "features",
     "googlenet": "inception5b", "inception": "Mixed_7c", "mnasnet": "layers", "mobilenet": "features",
@@ -41,25 +42,6 @@ def memory() -> Iterator[None]:
     """The largest classifiers take gigabytes: one is gone before the next comes."""
     yield
     gc.collect()
-
-
-def build(name: str) -> ImageClassifier:
-    torch.manual_seed(0)
-    size = next((size for start, size in SIZES.items() if name.startswith(start)), 64)
-    auxiliary = name in ("googlenet", "inception_v3")
-    options: dict[str, Any] = {"init_weights": False, "aux_logits": False} if auxiliary else {}
-    net = lively(torchvision.models.get_model(name, weights=None, num_classes=20, **options))
-    classifier = classify(net, size, None)
-    norms = [part for part in net.modules() if isinstance(part, torch.nn.BatchNorm2d)]
-    for norm in norms:  # as after training: else signals would vanish, or grow until rounding makes the logits
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    if norms:
-        with torch.no_grad():
-            net(classifier.prepare(picture()) + 0.3 * torch.randn(4, 3, size, size))
-    net.eval()
-    return classify(net, size, None)
 
 
 def parametrized(*starts: str) -> Any:
@@ -107,15 +89,47 @@ def test_their_traces(name: str) -> None:
 @parametrized(*TRANSFORMERS)
 def test_transformers(name: str) -> None:
     classifier = build(name)
-    if name.startswith("vit"):
-        torch.nn.init.normal_(classifier._model.heads.head.weight)  # torchvision begins with zeros
     assert saliency(classifier, picture(), 7).any()
     assert saliency(classifier, picture(), 7, "guided_backprop").any()
     for method in ("lrp", "deeplift"):
-        with pytest.raises(ModelError, match=r"has no rule for '.*', which the net computes"):
+        with pytest.raises(ModelError, match=r"has no rule for '.*', which .* computes"):
             saliency(classifier, picture(), 7, method)
     if name.startswith("vit"):
         with pytest.raises(ModelError, match="goes on with tokens after its last feature map"):
             saliency(classifier, picture(), 7, "gradcam")
     else:
         assert saliency(classifier, picture(), 7, "gradcam").shape == classifier.input_size
+
+
+MEMBERS = [name for members in methods.FAMILIES.values() for name in members]
+
+
+def listed() -> dict[str, list[str]]:
+    """The page's table: classifier → cells."""
+    lines = [line for line in methods.TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[1:]]
+    return {row[0]: row[1:] for row in cells}
+
+
+def test_the_page_lists_what_was_tried() -> None:
+    assert list(listed()) == MEMBERS
+    assert {len(cells) for cells in listed().values()} == {len(METHODS) + 1}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ALL_METHODS else pytest.mark.every) for n in MEMBERS]
+)
+def test_all_methods_apply_or_say_why_not_as_the_page_says(name: str) -> None:
+    row = methods.check(name)
+    notes: list[str] = []
+    cells = [cell.split(" [")[0] for cell in listed()[name]]
+    for method, cell, found in zip(METHODS, cells, methods.line(row, notes).strip("| ").split(" | ")[1:], strict=False):
+        assert (cell == "–") == (method in row.refused), method
+        assert (cell == "✓") == (found == "✓"), method
+    assert cells[-1].strip("`") == (row.layer or "–")
+    for sentence in row.refused.values():
+        assert sentence.endswith(": gradient and perturbation methods work on it.")
+        assert sentence.count(".") == 1
+    for method, (found, whole, magnitudes) in row.sums.items():
+        slack = 0.05 * magnitudes if method == "integrated_gradients" else 1e-3 * abs(whole) + 1e-5 * magnitudes
+        assert abs(found - whole) <= slack, method
