@@ -86,12 +86,15 @@ test("values become shares of the limit, clipped", () => {
   expect(values.map((value) => share(value, scale("both")))).toEqual([-1, -0.5, 0, 0.5, 1]);
   expect(values.map((value) => share(value, scale("magnitude")))).toEqual([1, 0.5, 0, 0.5, 1]);
   expect(values.map((value) => share(value, scale("positive")))).toEqual([0, 0, 0, 0.5, 1]);
-  expect(values.map((value) => tableRow(value, scale("both")))).toEqual([0, 64, 128, 191, 255]);
-  expect(values.map((value) => tableRow(value, scale("positive")))).toEqual([0, 0, 0, 128, 255]);
-  // Of a diverging map, values without signs have the upper half.
-  expect(values.map((value) => tableRow(value, scale("magnitude", "rdbu")))).toEqual([
-    255, 191, 128, 191, 255,
+  expect(values.map((value) => tableRow(share(value, scale("both")), scale("both")))).toEqual([
+    0, 64, 128, 191, 255,
   ]);
+  expect(values.map((value) => tableRow(share(value, scale("positive")), scale("positive")))).toEqual([
+    0, 0, 0, 128, 255,
+  ]);
+  // Of a diverging map, values without signs have the upper half.
+  const upper = scale("magnitude", "rdbu");
+  expect(values.map((value) => tableRow(share(value, upper), upper))).toEqual([255, 191, 128, 191, 255]);
   expect(tableRange(scale("magnitude", "rdbu"))).toEqual([0.5, 1]);
   expect(tableRange(scale("both", "rdbu"))).toEqual([0, 1]);
   expect(share(3, { ...scale("both"), limit: 0 })).toBe(0);

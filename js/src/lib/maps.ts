@@ -107,9 +107,8 @@ export function share(value: number, { limit, signs }: Scale): number {
   return signs === "both" ? part : signs === "magnitude" ? Math.abs(part) : Math.max(0, part);
 }
 
-/** The row in the colour map's table. */
-export function tableRow(value: number, scale: Scale): number {
-  const part = share(value, scale);
-  const middle = scale.signs === "both" || scale.colours.kind === "diverging";
+/** The row in the colour map's table for a share of the limit. */
+export function tableRow(part: number, { signs, colours }: Scale): number {
+  const middle = signs === "both" || colours.kind === "diverging";
   return Math.round((middle ? (part + 1) / 2 : part) * 255);
 }

@@ -21,6 +21,8 @@ export function paintMap(
   const grey = map ? Math.min(1, opacity * 2) : 0;
   // Where colours are light in the middle, the middle says nothing: there the image may show.
   const floor = scale.colours.kind === "diverging" ? FLOOR : 1;
+  // From three quarters on the veil closes, so that at 1 the map stands alone.
+  const last = Math.max(0, opacity * 4 - 3);
   for (let pixel = 0, at = 0; pixel < pixels; pixel++, at += 4) {
     let red = image?.[at] ?? 128;
     let green = image?.[at + 1] ?? 128;
@@ -33,10 +35,10 @@ export function paintMap(
       blue += (light - blue) * grey;
     }
     if (Number.isFinite(value)) {
-      const strength = Math.abs(share(value, scale));
-      const veil = opacity * (floor + (1 - floor) * strength);
-      const alpha = veil + (opacity - veil) * Math.max(0, opacity * 4 - 3);
-      const row = tableRow(value, scale) * 3;
+      const part = share(value, scale);
+      const veil = opacity * (floor + (1 - floor) * Math.abs(part));
+      const alpha = veil + (opacity - veil) * last;
+      const row = tableRow(part, scale) * 3;
       red += ((table[row] as number) - red) * alpha;
       green += ((table[row + 1] as number) - green) * alpha;
       blue += ((table[row + 2] as number) - blue) * alpha;

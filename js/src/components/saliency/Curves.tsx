@@ -40,7 +40,13 @@ export function Curves() {
         </button>
       </div>
       <div class="sw-chart" aria-busy={working || curves_stale.value || child === "waiting"}>
-        {child === "waiting" && <p class="sw-secondary">computing the curves …</p>}
+        {child === "waiting" && (
+          <p class="sw-secondary sw-late">
+            {working || curves.value
+              ? "computing the curves …"
+              : "There are no curves yet: Update computes them."}
+          </p>
+        )}
         {child === "failed" && (
           <p class="sw-secondary">The curves can't be shown here: their areas stand under the maps.</p>
         )}
