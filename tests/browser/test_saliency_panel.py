@@ -348,8 +348,13 @@ def test_the_explorers_centre_shows_pictures_maps_or_both(panel: Panel) -> None:
         assert not same(maps.pictures("sparse"), before)
         panel.lab.screenshot("centre-both")
 
+        # what nobody sees says so: it is not worth work
+        panel.lab.run(
+            "heard = []; explorer.saliency_panel.on_msg(lambda _, content, __: heard.append(content.get('visible')))"
+        )
         switch.get_by_role("button", name="Visualization").click()
         expect(panel.canvas("dense")).to_be_visible()
         expect(inside).to_be_hidden()
+        eventually(lambda: panel.lab.value("heard") == [False], page, what="the hidden panel's word")
     finally:
         panel.lab.run("explorer.centre = 'visualization'")
