@@ -33,14 +33,26 @@ export function Samples() {
   const picker = useRef<HTMLInputElement>(null);
 
   // A sample chosen elsewhere (Python, another view, just added) comes into sight; the page itself stays where it is.
+  // So it does when the list gets another height, unless the user has scrolled it meanwhile.
   useEffect(() => {
     const box = scroller.current;
     const tile = box?.querySelector<HTMLElement>('[aria-checked="true"]');
     if (!box || !tile) return;
-    const above = tile.offsetTop - box.scrollTop;
-    const below = above + tile.offsetHeight - box.clientHeight;
-    if (above < EDGE) box.scrollTop += above - EDGE;
-    else if (below > -EDGE) box.scrollTop += below + EDGE;
+    const show = () => {
+      const above = tile.offsetTop - box.scrollTop;
+      const below = above + tile.offsetHeight - box.clientHeight;
+      if (above < EDGE) box.scrollTop += above - EDGE;
+      else if (below > -EDGE) box.scrollTop += below + EDGE;
+    };
+    show();
+    let left = box.scrollTop;
+    const observer = new ResizeObserver(() => {
+      if (Math.abs(box.scrollTop - left) > 1) return;
+      show();
+      left = box.scrollTop;
+    });
+    observer.observe(box);
+    return () => observer.disconnect();
   }, [selected, samples]);
 
   const current = samples.find((sample) => sample.id === selected);
