@@ -14,12 +14,13 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-BUNDLE = Path("spade_widgets/widgets/static/explorer.js")
+STATIC = Path("spade_widgets/widgets/static")
+BUNDLES = (STATIC / "explorer.js", STATIC / "saliency.js")
 SOURCES = ("js/src", "js/package.json", "js/package-lock.json", "js/build.mjs", "js/vite.config.ts", "js/tsconfig.json")
 
 
 class BundleHook(BuildHookInterface[Any]):
-    """Runs `npm ci && npm run build` in js/ when the bundle is missing or older than what it is made from."""
+    """Runs `npm ci && npm run build` in js/ when a bundle is missing or older than what it is made from."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         root = Path(self.root)
@@ -33,21 +34,22 @@ class BundleHook(BuildHookInterface[Any]):
             )
         for command in (["ci", "--no-audit", "--no-fund", "--loglevel=error"], ["run", "--silent", "build"]):
             subprocess.run([npm, *command], cwd=root / "js", check=True)
-        if not (root / BUNDLE).is_file():
-            raise SystemExit(f"The front end was built, but {BUNDLE} did not appear.")
+        for bundle in BUNDLES:
+            if not (root / bundle).is_file():
+                raise SystemExit(f"The front end was built, but {bundle} did not appear.")
 
 
 def stale(root: Path) -> bool:
-    """Whether the bundle is missing, or older than a source of it."""
-    bundle = root / BUNDLE
-    if not bundle.is_file():
+    """Whether a bundle is missing, or older than a source."""
+    bundles = [root / bundle for bundle in BUNDLES]
+    if not all(bundle.is_file() for bundle in bundles):
         return True
-    built = bundle.stat().st_mtime
+    built = min(bundle.stat().st_mtime for bundle in bundles)
     return any(file.stat().st_mtime > built for file in sources(root))
 
 
 def sources(root: Path) -> list[Path]:
-    """The files that the bundle is made from."""
+    """The files that the bundles are made from."""
     found: list[Path] = []
     for name in SOURCES:
         path = root / name

@@ -21,7 +21,8 @@ class Method:
         title: what it is called on screen.
         description: what a value of the map is, and what was summed over the colours.
         source: the paper, and where the defaults come from.
-        defaults: its options.
+        defaults: its options. Where there is `signed`, True asks for the signed sum over the colours in place of the
+            largest magnitude; `bias="absorbing"` of LRP lets biases keep their share, as zennit does.
         slow: whether it runs the network on many images: a progress bar is in place.
         run: (query, **options) → steps that return the map (h, w).
         signed: whether values below zero speak against the class; else a map has none, unless its options ask for it.
@@ -37,7 +38,7 @@ class Method:
     signed: bool = True
 
 
-_STRONGEST = "; the largest magnitude over the colours (with signed=True their signed sum)."
+_STRONGEST = "; the largest magnitude over the colours."
 _SUMMED = "; signed, summed over the colours."
 
 _ALL = (
@@ -79,7 +80,7 @@ _ALL = (
         description="The share of the logit that goes back to a pixel"
         + _SUMMED
         + " The map's sum is the logit: biases keep nothing, what they add is shared among a layer's inputs or other "
-        "outputs (with bias='absorbing' they keep it, as in zennit).",
+        "outputs.",
         source="Bach et al., 'On pixel-wise explanations', 2015; zennit's composite EpsilonPlus with its ε of 1e-6 "
         "(Montavon et al., 'Layer-wise relevance propagation: an overview', 2019).",
         defaults={"composite": "epsilon_plus", "bias": "ignored"},
