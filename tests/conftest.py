@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,8 @@ from torch import nn
 from torchvision import transforms
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.pruning.pruner import Pruner
+from spade_widgets.runtime import session
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -58,6 +61,25 @@ def tiny(tiny_model: nn.Module) -> ImageClassifier:
         [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]
     )
     return ImageClassifier(tiny_model, class_names=["ant", "bee", "cat", "dog", "eel"], preprocess=preprocess)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How often a calibration and a solving were begun."""
+    count = {"calibrate": 0, "prune": 0}
+    calibrate, prune = session.calibrate, Pruner.prune
+
+    def counted_calibrate(*args: Any, **options: Any) -> Any:
+        count["calibrate"] += 1
+        return calibrate(*args, **options)
+
+    def counted_prune(self: Pruner, *args: Any) -> Any:
+        count["prune"] += 1
+        return prune(self, *args)
+
+    monkeypatch.setattr(session, "calibrate", counted_calibrate)
+    monkeypatch.setattr(Pruner, "prune", counted_prune)
+    return count
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

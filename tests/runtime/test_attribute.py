@@ -18,9 +18,7 @@ from spade_widgets.attribution.methods import METHODS
 from spade_widgets.attribution.metrics import pointing_game, trojan_auc
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.progress import Progress, finish
-from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.runtime import attribute as module
-from spade_widgets.runtime import session as session_module
 from spade_widgets.runtime.attribute import (
     Attributed,
     Attributing,
@@ -239,22 +237,9 @@ def test_progress_says_how_much_is_done_of_how_much(session: Session) -> None:
 
 
 def test_two_panels_make_one_trace_and_one_map_together(
-    session: Session, made: list[Any], monkeypatch: pytest.MonkeyPatch
+    session: Session, made: list[Any], calls: dict[str, int]
 ) -> None:
     """The Explorer and the Saliency panel on one session want the same at the same time, and take turns."""
-    count = {"calibrate": 0, "prune": 0}
-    calibrate, prune = session_module.calibrate, Pruner.prune
-
-    def counted_calibrate(*args: Any, **options: Any) -> Any:
-        count["calibrate"] += 1
-        return calibrate(*args, **options)
-
-    def counted_prune(self: Pruner, *args: Any) -> Any:
-        count["prune"] += 1
-        return prune(self, *args)
-
-    monkeypatch.setattr(session_module, "calibrate", counted_calibrate)
-    monkeypatch.setattr(Pruner, "prune", counted_prune)
     session.augmentations = 96
     question = ask(session)
     selection = Selection(question.sample, question.pruning, session.classifier.neuron("3:2"), "3", pictures=False)
@@ -269,7 +254,7 @@ def test_two_panels_make_one_trace_and_one_map_together(
                 running.remove(job)
             elif isinstance(event, Traced):
                 traces.append(event.trace)
-    assert count == {"calibrate": 1, "prune": 1}
+    assert calls == {"calibrate": 1, "prune": 1}
     assert len(made) == 6
     assert len(traces) == 3
     assert traces[0] is traces[1] is traces[2]

@@ -35,25 +35,6 @@ def session(tiny: ImageClassifier) -> Session:
     return Session(tiny, [picture(0), picture(1)], augmentations=4, steps=4)
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How often a calibration and a solving were begun."""
-    count = {"calibrate": 0, "prune": 0}
-    calibrate, prune = module.calibrate, Pruner.prune
-
-    def counted_calibrate(*args: Any, **options: Any) -> Any:
-        count["calibrate"] += 1
-        return calibrate(*args, **options)
-
-    def counted_prune(self: Pruner, *args: Any) -> Any:
-        count["prune"] += 1
-        return prune(self, *args)
-
-    monkeypatch.setattr(module, "calibrate", counted_calibrate)
-    monkeypatch.setattr(Pruner, "prune", counted_prune)
-    return count
-
-
 def test_the_same_sample_twice_is_one(tiny: ImageClassifier) -> None:
     session = Session(tiny, [picture(0), picture(1), picture(0)], augmentations=1, steps=1)
     first, second = session.samples

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import torch
 from widgets.page import Page, masked, picture, settle
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.runtime.session import Session
 from spade_widgets.widgets.explorer import Explorer
 from spade_widgets.widgets.panel import Panel
@@ -76,3 +78,19 @@ def saliency(make_saliency: Callable[..., SaliencyPanel]) -> SaliencyPanel:
 def saliency_page(saliency: SaliencyPanel) -> Page:
     """The page that shows `saliency`."""
     return Page(saliency)
+
+
+@pytest.fixture
+def busy() -> Iterator[None]:
+    """Another panel's work that never ends."""
+
+    def endless() -> Iterator[None]:
+        a = torch.rand(256, 256)
+        while True:
+            a = (a @ a).softmax(1)
+            yield
+
+    owner = object()
+    WORKER.submit(owner, endless(), lambda _error: None)
+    yield
+    WORKER.cancel(owner)

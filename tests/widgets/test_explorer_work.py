@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,28 +20,11 @@ from widgets.page import PATIENCE, Gate, Page, Slow, flush, picture, png, settle
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.pruner import Pruner
-from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import explorer as module
 from spade_widgets.widgets.explorer import Explorer
 
 Make = Callable[..., Explorer]
-
-
-@pytest.fixture
-def busy() -> Iterator[None]:
-    """Another panel's work that never ends."""
-
-    def endless() -> Iterator[None]:
-        a = torch.rand(256, 256)
-        while True:
-            a = (a @ a).softmax(1)
-            yield
-
-    owner = object()
-    WORKER.submit(owner, endless(), lambda _error: None)
-    yield
-    WORKER.cancel(owner)
 
 
 def handled(page: Page) -> list[Callable[[], None]]:

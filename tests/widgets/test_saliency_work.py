@@ -22,8 +22,6 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.progress import Progress
 from spade_widgets.pruning.pruner import Pruner
-from spade_widgets.runtime import session as session_module
-from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import panel as panel_module
 from spade_widgets.widgets.explorer import Explorer
@@ -32,22 +30,6 @@ from spade_widgets.widgets.wire import SHARED
 
 MakeExplorer = Callable[..., Explorer]
 Make = Callable[..., SaliencyPanel]
-
-
-@pytest.fixture
-def busy() -> Iterator[None]:
-    """Another panel's work that never ends."""
-
-    def endless() -> Iterator[None]:
-        a = torch.rand(256, 256)
-        while True:
-            a = (a @ a).softmax(1)
-            yield
-
-    owner = object()
-    WORKER.submit(owner, endless(), lambda _error: None)
-    yield
-    WORKER.cancel(owner)
 
 
 class Slow:
@@ -306,31 +288,18 @@ def test_closed_panels_go_their_own_way(make: MakeExplorer, make_saliency: Make)
     assert explorer.sparsity == 0.8
 
 
-def test_one_trace_for_both(make: MakeExplorer, make_saliency: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    count = {"calibrate": 0, "prune": 0}
-    calibrate, prune = session_module.calibrate, Pruner.prune
-
-    def counted_calibrate(*args: Any, **options: Any) -> Any:
-        count["calibrate"] += 1
-        return calibrate(*args, **options)
-
-    def counted_prune(self: Pruner, *args: Any) -> Any:
-        count["prune"] += 1
-        return prune(self, *args)
-
-    monkeypatch.setattr(session_module, "calibrate", counted_calibrate)
-    monkeypatch.setattr(Pruner, "prune", counted_prune)
+def test_one_trace_for_both(make: MakeExplorer, make_saliency: Make, calls: dict[str, int]) -> None:
     with Gate():
         explorer = make(augmentations=96)
         panel = make_saliency(explorer)
     settle(explorer)
     settle(panel)
-    assert count == {"calibrate": 1, "prune": 1}
+    assert calls == {"calibrate": 1, "prune": 1}
     with Gate():
         panel.sample = 1
     settle(explorer)
     settle(panel)
-    assert count == {"calibrate": 2, "prune": 2}
+    assert calls == {"calibrate": 2, "prune": 2}
 
 
 # Within the Explorer
