@@ -20,6 +20,7 @@ from spade_widgets.visualization import lucent_bridge
 from spade_widgets.visualization.checks import positive, sides, whole
 from spade_widgets.visualization.lucent_bridge import Transform
 from spade_widgets.visualization.objective import Objective, Target, target_of
+from spade_widgets.visualization.parameterization import Canvas, Samples, parameterization
 from spade_widgets.visualization.redirect import RedirectedReLUs
 
 MIN_SIZE, MAX_SIZE = 16, 1024
@@ -51,9 +52,10 @@ class Renderer:
     """One visualization in the making. Call `step()` as often as you like; stop by not calling it, resume by calling.
 
     The picture is Lucent's Fourier image with decorrelated colours, seen by the network through Lucent's random
-    transforms; Adam climbs (Olah et al., "Feature Visualization", Distill 2017). Everything random depends on `seed`
-    and the number of the step alone: two renderers of one seed, dense and sparse, start from the same picture and see
-    the same transforms at each step, in whatever order or thread they run. The global generators are not drawn from.
+    transforms; Adam climbs (Olah et al., "Feature Visualization", Distill 2017). Or it is one of MACO's: see `image`.
+    Everything random depends on `seed` and the number of the step alone: two renderers of one seed, dense and sparse,
+    start from the same picture and see the same transforms at each step, in whatever order or thread they run. The
+    global generators are not drawn from.
 
     It may be looked at from one thread while another steps it, and several may run in several threads.
 
@@ -70,10 +72,18 @@ class Renderer:
         seed: ≥ 0, of the first picture and of the transforms.
         size: rows and columns, or one number for both, 16 to 1024 px. Default: the classifier's input size, which is
             the only one that a classifier with a flattened head can be run on.
-        lr: Adam's step size, in the units of the spectrum.
+        lr: Adam's step size, in the units of what is optimised. Default: 0.05 of the spectrum; 0.2 rad for MACO.
         transforms: what the picture goes through before the network sees it, anything (n, 3, h, w) → (n, 3, h', w').
-            Default: Lucent's standard ones, scaled to the size. Others may draw from the global generators: these are
-            seeded for the moment and put back, which disturbs other threads that draw at the same moment.
+            Default: Lucent's standard ones, scaled to the size; for MACO random crops and noise, but not for a neuron
+            at one position. Others may draw from the global generators: these are seeded for the moment and put back,
+            which disturbs other threads that draw at the same moment.
+        image: `"fourier"`, or `"maco"` (Fel et al., NeurIPS 2023): Fourier magnitudes are fixed at those of samples,
+            phases alone are optimised. On the built-in classifier MACO's objects come nearer to the samples' shapes and
+            colours and are free of the default's fine stripes; they are smaller, often several, on a ground of coloured
+            noise, and excite the neuron less.
+        magnitude_from: for MACO, the samples that the magnitudes come from: an image, a list of them, or a folder.
+            Default: a trace's own sample. A classifier has none, and to be compared with a trace needs the trace's
+            (`trace.sample`) or the same list for both: else the two start from unlike pictures.
 
     Raises:
         InputError: if there is no such neuron, or an option is out of its range.
@@ -86,21 +96,28 @@ class Renderer:
         *,
         seed: int = 0,
         size: int | tuple[int, int] | None = None,
-        lr: float = 0.05,
+        lr: float | None = None,
         transforms: Sequence[Transform] | None = None,
+        image: str = "fourier",
+        magnitude_from: Samples | None = None,
     ) -> None:
         self._seed = whole("seed", seed, least=0)
-        rate = positive("lr", lr)
+        held = parameterization(image)
+        rate = held.lr if lr is None else positive("lr", lr)
         classifier = network.dense
         self._classifier = classifier
         self._neuron = neuron
         self._target = self._aim(network)
         self.size = classifier.input_size if size is None else sides(size, MIN_SIZE, MAX_SIZE)
         self._own_transforms = transforms is None
-        self._transforms = list(lucent_bridge.standard_transforms(self.size) if transforms is None else transforms)
+        if transforms is None:
+            # A crop shows a neuron at one position ever other parts of the picture: it would have no place in it.
+            usual = lucent_bridge.standard_transforms if self._placed() else held.transforms
+            transforms = usual(self.size)
+        self._transforms = list(transforms)
         with _gradients():
-            self._spectrum, self._picture = lucent_bridge.fourier_image(self.size, self._seed, classifier.device)
-        self._optimizer = torch.optim.Adam([self._spectrum], lr=rate, fused=classifier.device.type in ("cpu", "cuda"))
+            self._leaf, self._picture = held.start(Canvas(network, self.size, self._seed, magnitude_from))
+        self._optimizer = torch.optim.Adam([self._leaf], lr=rate, fused=classifier.device.type in ("cpu", "cuda"))
         self._next: Tensor | None = None
         self._moved = False
         # A panel looks at the picture while its worker goes on with it.
@@ -153,9 +170,9 @@ class Renderer:
                 "look for NaN in the weights, or use float32."
             )
         if peak > 0:  # else Adam's momentum would go on by itself
-            self._spectrum.grad = gradient
+            self._leaf.grad = gradient
             self._optimizer.step()
-            self._spectrum.grad = None
+            self._leaf.grad = None
             self._moved = True
         self._next = None
         return activation
@@ -215,19 +232,23 @@ class Renderer:
         with _gradients():
             return target_of(self._classifier, network.module(), self._neuron)
 
+    def _placed(self) -> bool:
+        wanted = self._neuron
+        return isinstance(wanted, str | Neuron) and self._classifier.neuron(wanted).position is not None
+
     def _gradient(self, loss: Tensor) -> Tensor:
         if not loss.requires_grad:
             raise ModelError(f"{self._what()} gives no gradient: the model detaches it, or runs without gradients.")
         scale = _HALF_SCALE if self._classifier.dtype == torch.float16 else 1.0
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
             loss * scale,
-            [self._spectrum],
+            [self._leaf],
             allow_unused=True,
             retain_graph=True,  # the picture's part of the graph may be gone through a second time
         )
         gradient = gradients[0]
         if gradient is None:
-            return torch.zeros_like(self._spectrum)
+            return torch.zeros_like(self._leaf)
         return gradient / scale if scale != 1 else gradient
 
     def _what(self) -> str:
@@ -242,14 +263,19 @@ def render(
     every: int = 1,
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
-    lr: float = 0.05,
+    lr: float | None = None,
     transforms: Sequence[Transform] | None = None,
+    image: str = "fourier",
+    magnitude_from: Samples | None = None,
 ) -> Iterator[Frame]:
     """The frames of a new rendering, one each `every` steps; see `Renderer` for the arguments and errors.
 
     Nothing runs between two frames: drop the iterator, and the rendering has stopped.
     """
-    return Renderer(network, neuron, seed=seed, size=size, lr=lr, transforms=transforms).run(steps, every=every)
+    renderer = Renderer(
+        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image, magnitude_from=magnitude_from
+    )
+    return renderer.run(steps, every=every)
 
 
 def visualize(
@@ -259,14 +285,18 @@ def visualize(
     steps: int = 256,
     seed: int = 0,
     size: int | tuple[int, int] | None = None,
-    lr: float = 0.05,
+    lr: float | None = None,
     transforms: Sequence[Transform] | None = None,
+    image: str = "fourier",
+    magnitude_from: Samples | None = None,
 ) -> Image.Image:
     """The picture that excites a neuron, under a classifier or under a trace; see `Renderer` for arguments and errors.
 
     Two calls that differ in the network alone share start and transforms: what differs in the pictures is the network.
     """
-    renderer = Renderer(network, neuron, seed=seed, size=size, lr=lr, transforms=transforms)
+    renderer = Renderer(
+        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image, magnitude_from=magnitude_from
+    )
     for _ in range(whole("steps", steps)):
         renderer.step()
     return renderer.picture()

@@ -1,0 +1,100 @@
+"""What is optimised in place of pixels: the registry of image parameterisations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from spade_widgets.errors import InputError
+from spade_widgets.prediction import Network
+from spade_widgets.sample import Sample, Source, read_samples
+from spade_widgets.visualization import lucent_bridge, maco
+from spade_widgets.visualization.lucent_bridge import Transform
+
+#: Where a picture's look comes from: anything that `read_samples` takes.
+Samples: TypeAlias = "Source | Iterable[Source]"
+
+#: The parameters, a leaf (n, …) that requires gradients, and a function of them that gives the pictures (n, 3, h, w).
+Start: TypeAlias = tuple[Tensor, Callable[[], Tensor]]
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What a picture is begun from.
+
+    Attributes:
+        network: the classifier or trace that it is for.
+        size: rows and columns.
+        seed: of the start.
+        samples: what the user gave for its look, if anything.
+    """
+
+    network: Network
+    size: tuple[int, int]
+    seed: int
+    samples: Samples | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the picture is made."""
+        return self.network.dense.device
+
+
+@dataclass(frozen=True)
+class Parameterization:
+    """One way to hold a picture while it is optimised.
+
+    Attributes:
+        start: begins one.
+        transforms: rows and columns → what it goes through before the network sees it, unless the user says otherwise.
+        lr: Adam's step size that suits its parameters.
+    """
+
+    start: Callable[[Canvas], Start]
+    transforms: Callable[[tuple[int, int]], list[Transform]]
+    lr: float
+
+
+def parameterization(name: object) -> Parameterization:
+    """The parameterisation of that name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if not isinstance(name, str) or name not in IMAGES:
+        raise InputError(f"There is no image {name!r}; there are {', '.join(map(repr, IMAGES))}.")
+    return IMAGES[name]
+
+
+def _fourier(canvas: Canvas) -> Start:
+    if canvas.samples is not None:
+        raise InputError("'magnitude_from' belongs to image='maco'; the image 'fourier' takes nothing from samples.")
+    return lucent_bridge.fourier_image(canvas.size, canvas.seed, canvas.device)
+
+
+def _maco(canvas: Canvas) -> Start:
+    given = canvas.samples
+    if given is None:
+        given = getattr(canvas.network, "sample", None)  # a trace's own
+    if given is None:
+        raise InputError(
+            "The image 'maco' takes its Fourier magnitude from samples, and a classifier has none: "
+            "give magnitude_from=, one image, a list of them or a folder (beside a trace: trace.sample)."
+        )
+    samples: tuple[Sample, ...] = read_samples(given)
+    magnitude = maco.mean_magnitude(canvas.network.dense, samples, canvas.size)
+    return maco.maco_image(magnitude, canvas.size, canvas.seed, canvas.device)
+
+
+#: A new parameterisation is one more line here.
+IMAGES: Mapping[str, Parameterization] = MappingProxyType(
+    {
+        "fourier": Parameterization(_fourier, lucent_bridge.standard_transforms, lr=0.05),
+        "maco": Parameterization(_maco, lucent_bridge.crops_and_noise, lr=0.2),
+    }
+)
