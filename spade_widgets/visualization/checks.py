@@ -31,6 +31,17 @@ def positive(name: str, value: object) -> float:
     return float(value)
 
 
+def unsigned(name: str, value: object) -> float:
+    """The value, if it is a finite number from zero.
+
+    Raises:
+        InputError: if it is not.
+    """
+    if not isinstance(value, int | float | np.number) or not (math.isfinite(value) and value >= 0):
+        raise InputError(f"'{name}' is a number from 0; {value!r} is none.")
+    return float(value)
+
+
 def sides(size: object, least: int, most: int) -> tuple[int, int]:
     """Rows and columns, if the size is one number or two in their range.
 

@@ -110,24 +110,25 @@ def transform_image(
             return _apply(transforms, images)
 
 
-def fourier_image(size: tuple[int, int], seed: int, device: torch.device) -> tuple[Tensor, Callable[[], Tensor]]:
-    """Lucent's Fourier image with decorrelated colours: (the parameters, a function of them that gives the picture).
+def fourier_image(
+    size: tuple[int, int], seeds: Sequence[int], device: torch.device
+) -> tuple[Tensor, Callable[[], Tensor]]:
+    """Lucent's Fourier image with decorrelated colours: (the parameters, a function of them that gives the pictures).
 
     The start does not depend on the device, nor on how the global generators stand.
 
     Args:
         size: rows and columns.
-        seed: of the start.
-        device: where the picture is made.
+        seeds: of the start, one a picture.
+        device: where the pictures are made.
 
     Returns:
-        The spectrum (1, 3, h, w // 2 + 1 or more, 2), float32, a leaf that requires gradients, and the function, which
-        gives (1, 3, h, w) in 0…1.
+        The spectra (n, 3, h, w // 2 + 1 or more, 2), float32, a leaf that requires gradients, and the function, which
+        gives (n, 3, h, w) in 0…1.
     """
-    generator = torch.Generator("cpu").manual_seed(seed)
     spatial = _module("param.spatial")
-    with _lucent_on(device), _DrawFrom(generator):
-        (spectrum,), correlated = spatial.fft_image((1, 3, *size))
+    with _lucent_on(device), _DrawFrom([torch.Generator("cpu").manual_seed(seed) for seed in seeds]):
+        (spectrum,), correlated = spatial.fft_image((len(seeds), 3, *size))
     # Lucent's own `to_valid_rgb` puts this matrix on the GPU wherever there is one, also for a model on the CPU.
     mixing = color_mixing(torch.float32).to(device)
 
@@ -176,15 +177,18 @@ class _Numpy:
 
 
 class _DrawFrom(TorchFunctionMode):
-    """Lets this thread's `torch.randn` draw float32 from one CPU generator, whatever the defaults are."""
+    """Lets this thread's `torch.randn` draw float32 from CPU generators, one a picture, whatever the defaults are."""
 
-    def __init__(self, generator: torch.Generator) -> None:
+    def __init__(self, generators: Sequence[torch.Generator]) -> None:
         super().__init__()
-        self._generator = generator
+        self._generators = generators
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        own = {"generator": self._generator, "device": "cpu", "dtype": torch.float32} if func is torch.randn else {}
-        return func(*args, **{**(kwargs or {}), **own})
+        if func is not torch.randn:
+            return func(*args, **(kwargs or {}))
+        _, *shape = args  # the first is how many pictures
+        drawn = [func(1, *shape, generator=g, device="cpu", dtype=torch.float32) for g in self._generators]
+        return torch.cat(drawn)
 
 
 @contextmanager

@@ -33,25 +33,25 @@ PLAIN = 0.002
 
 
 def maco_image(
-    magnitude: Tensor, size: tuple[int, int], seed: int, device: torch.device
+    magnitude: Tensor, size: tuple[int, int], seeds: Sequence[int], device: torch.device
 ) -> tuple[Tensor, Callable[[], Tensor]]:
-    """A picture of these magnitudes and of random phases: (the phases, a function of them that gives the picture).
+    """Pictures of these magnitudes and of random phases: (the phases, a function of them that gives the pictures).
 
     The start does not depend on the device, nor on how the global generators stand.
 
     Args:
         magnitude: as from `mean_magnitude`.
         size: rows and columns.
-        seed: of the start.
-        device: where the picture is made.
+        seeds: of the start, one a picture.
+        device: where the pictures are made.
 
     Returns:
-        The phases (1, 3, h, w // 2 + 1), float32 radians, a leaf that requires gradients, and the function, which gives
-        (1, 3, h, w) in 0…1.
+        The phases (n, 3, h, w // 2 + 1), float32 radians, a leaf that requires gradients, and the function, which gives
+        (n, 3, h, w) in 0…1.
     """
-    generator = torch.Generator("cpu").manual_seed(seed)
-    turns = torch.rand((1, *magnitude.shape), generator=generator, dtype=torch.float32, device="cpu")
-    phase = (2 * math.pi * turns).to(device).requires_grad_()
+    generators = [torch.Generator("cpu").manual_seed(seed) for seed in seeds]
+    turns = [torch.rand(magnitude.shape, generator=g, dtype=torch.float32, device="cpu") for g in generators]
+    phase = (2 * math.pi * torch.stack(turns)).to(device).requires_grad_()
     fixed = magnitude.float().to(device)
     # Cutting off leaves no phase without gradients, as it would leave pixels: each phase is in every pixel.
     return phase, lambda: compose(fixed, phase, size).clamp(0, 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.neuron import Neuron
+from spade_widgets.neuron import Layer, Neuron
 from spade_widgets.visualization import lucent_bridge
 from spade_widgets.visualization.capture import OUTPUT, capture
 
@@ -57,20 +57,25 @@ class Target:
         module: a copy that is the target's own.
         objective: Lucent's, or any function like it.
         layers: the layers that the objective looks up; those it turns out to need besides are found when it first runs.
+        compared: the layer on which several pictures are compared, if they are.
     """
 
-    def __init__(self, module: nn.Module, objective: Objective, layers: Sequence[str] = ()) -> None:
+    def __init__(
+        self, module: nn.Module, objective: Objective, layers: Sequence[str] = (), compared: Layer | None = None
+    ) -> None:
         self._module = module
         self._objective = objective
-        self._needed = list(layers)
+        self._compared = compared
+        extra = [] if compared is None or compared.name in layers else [compared.name]
+        self._needed = [*layers, *extra]
         # Convolutions on a CPU are faster so (SqueezeNet's forward pass takes half the time). Objectives of the user's
         # may reshape activations in ways that need the usual order.
         self._channels_last = bool(layers)
         # Lucent writes layer4_1_conv2 where PyTorch writes layer4.1.conv2: an objective may use either.
         self._names: dict[str, str] = {name.replace(".", "_"): name for name, _ in module.named_modules() if name}
 
-    def loss(self, inputs: Tensor, image: Tensor) -> Tensor:
-        """The scalar to be minimised, in float32.
+    def losses(self, inputs: Tensor, image: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The scalar to be minimised, in float32, and how alike the pictures are (see `likeness`) if they are compared.
 
         Args:
             inputs: (n, 3, h, w), the transformed and normalised picture.
@@ -87,7 +92,11 @@ class Target:
             except _NeededError as missing:
                 self._needed.append(missing.name)  # once a layer, at the first step only
                 continue
-            return torch.as_tensor(loss).float()
+            compared = self._compared
+            alike = (
+                None if compared is None or len(inputs) == 1 else likeness(compared.maps(found[compared.name]).float())
+            )
+            return torch.as_tensor(loss).float(), alike
 
     def _run(self, inputs: Tensor) -> dict[str, Tensor]:
         if not self._needed:
@@ -104,6 +113,20 @@ class Target:
         if name == LABELS:
             return OUTPUT
         return self._names.get(name, name)
+
+
+def likeness(maps: Tensor) -> Tensor:
+    """How alike pictures are to a layer, in 0…1: the cosine of their channels' Gram matrices, the mean over all pairs.
+
+    Lucent's diversity objective, which is summed over pairs and by its sign means to be subtracted: Olah et al.,
+    "Feature Visualization", Distill 2017. Where in a picture something lies makes no difference.
+
+    Args:
+        maps: (n, channels, rows, cols) activations of at least two pictures.
+    """
+    cosines = lucent_bridge.objectives().diversity("")(lambda _: maps.contiguous())
+    mean: Tensor = -cosines / (maps.shape[0] - 1)
+    return mean
 
 
 class _NeededError(BaseException):
@@ -126,21 +149,40 @@ class _Lookup:
         return self._found[resolved].float()
 
 
-def target_of(classifier: ImageClassifier, module: nn.Module, wanted: str | Neuron | Objective) -> Target:
+def target_of(
+    classifier: ImageClassifier, module: nn.Module, wanted: str | Neuron | Objective, *, compare: bool = False
+) -> Target:
     """The target that a neuron, written or parsed, or an objective of the user's stands for.
 
+    Args:
+        classifier: whose layers are meant.
+        module: a copy that is the target's own.
+        wanted: the neuron or objective.
+        compare: whether several pictures are compared, on the neuron's own layer, or on the last one before it that
+            has a place for each part of a picture.
+
     Raises:
-        InputError: if the classifier has no such neuron.
+        InputError: if the classifier has no such neuron, or no layer on which pictures can be compared.
     """
     if isinstance(wanted, str | Neuron):
         neuron = classifier.neuron(wanted)
         if neuron.layer is None:
-            return Target(module, of_neuron(neuron), [OUTPUT])
+            return Target(module, of_neuron(neuron), [OUTPUT], _spatial(classifier) if compare else None)
         layer = classifier.layer(neuron.layer)
         if layer.size == (1, 1):
             neuron = Neuron(neuron.layer, neuron.channel)  # its only position is the whole channel
         objective = of_neuron(neuron)
-        return Target(module, lambda seen: objective(lambda name: layer.maps(seen(name))), [layer.name])
+        compared = _spatial(classifier, layer) if compare else None
+        return Target(module, lambda seen: objective(lambda name: layer.maps(seen(name))), [layer.name], compared)
     if not callable(wanted):
         raise InputError(f"A {type(wanted).__name__} is not a neuron: give 'layer:channel' or a Lucent objective.")
-    return Target(module, wanted)
+    return Target(module, wanted, (), _spatial(classifier) if compare else None)
+
+
+def _spatial(classifier: ImageClassifier, up_to: Layer | None = None) -> Layer:
+    layers = classifier.layers()
+    reached = layers if up_to is None else layers[: layers.index(up_to) + 1]
+    for layer in reversed(reached):
+        if layer.size != (1, 1):
+            return layer
+    raise InputError(f"{classifier.name} has no layer on which pictures could be compared: give diversity=0.")

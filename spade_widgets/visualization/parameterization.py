@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TypeAlias
@@ -30,13 +30,13 @@ class Canvas:
     Attributes:
         network: the classifier or trace that it is for.
         size: rows and columns.
-        seed: of the start.
+        seeds: of the start, one a picture.
         samples: what the user gave for its look, if anything.
     """
 
     network: Network
     size: tuple[int, int]
-    seed: int
+    seeds: Sequence[int]
     samples: Samples | None
 
     @property
@@ -74,7 +74,7 @@ def parameterization(name: object) -> Parameterization:
 def _fourier(canvas: Canvas) -> Start:
     if canvas.samples is not None:
         raise InputError("'magnitude_from' belongs to image='maco'; the image 'fourier' takes nothing from samples.")
-    return lucent_bridge.fourier_image(canvas.size, canvas.seed, canvas.device)
+    return lucent_bridge.fourier_image(canvas.size, canvas.seeds, canvas.device)
 
 
 def _maco(canvas: Canvas) -> Start:
@@ -88,7 +88,7 @@ def _maco(canvas: Canvas) -> Start:
         )
     samples: tuple[Sample, ...] = read_samples(given)
     magnitude = maco.mean_magnitude(canvas.network.dense, samples, canvas.size)
-    return maco.maco_image(magnitude, canvas.size, canvas.seed, canvas.device)
+    return maco.maco_image(magnitude, canvas.size, canvas.seeds, canvas.device)
 
 
 #: A new parameterisation is one more line here.

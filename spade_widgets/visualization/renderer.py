@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,10 +18,11 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.visualization import lucent_bridge
-from spade_widgets.visualization.checks import positive, sides, whole
+from spade_widgets.visualization.checks import positive, sides, unsigned, whole
 from spade_widgets.visualization.lucent_bridge import Transform
 from spade_widgets.visualization.objective import Objective, Target, target_of
 from spade_widgets.visualization.parameterization import Canvas, Samples, parameterization
+from spade_widgets.visualization.pictures import grid, opacity, to_picture
 from spade_widgets.visualization.redirect import RedirectedReLUs
 
 MIN_SIZE, MAX_SIZE = 16, 1024
@@ -37,15 +39,20 @@ class Frame:
         step: how many steps are done, from 1.
         steps: how many there will be.
         activation: what the objective was at the start of the step, under the step's transforms; rises.
-        image: (3, h, w) float32 in 0…1 on the CPU, after the step.
+        images: (n, 3, h, w) float32 in 0…1 on the CPU, after the step; n is 1 but for several pictures.
         dead: see `Renderer.dead`.
     """
 
     step: int
     steps: int
     activation: float
-    image: Tensor
+    images: Tensor
     dead: bool
+
+    @property
+    def image(self) -> Tensor:
+        """(3, h, w): the picture, or the first of several."""
+        return self.images[0]
 
 
 class Renderer:
@@ -81,6 +88,11 @@ class Renderer:
             phases alone are optimised. On the built-in classifier MACO's objects come nearer to the samples' shapes and
             colours and are free of the default's fine stripes; they are smaller, often several, on a ground of coloured
             noise, and excite the neuron less.
+        count: how many pictures, that start from unlike noise; the first is begun as the only one would be.
+        diversity: ≥ 0, how much the pictures of a `count` are pushed apart, so that what they show of the neuron
+            differs (Olah et al. 2017): where they are less alike by 0.1 (see `likeness`), it counts as much as 10 % of
+            the activation, times this. On the built-in classifier's `logit:ball` 0 gives four basketballs, 1 balls of
+            both kinds for a sixth of the activation, and 3 also pictures of nothing.
         magnitude_from: for MACO, the samples that the magnitudes come from: an image, a list of them, or a folder.
             Default: a trace's own sample. A classifier has none, and to be compared with a trace needs the trace's
             (`trace.sample`) or the same list for both: else the two start from unlike pictures.
@@ -100,6 +112,8 @@ class Renderer:
         transforms: Sequence[Transform] | None = None,
         image: str = "fourier",
         magnitude_from: Samples | None = None,
+        count: int = 1,
+        diversity: float = 1.0,
     ) -> None:
         self._seed = whole("seed", seed, least=0)
         held = parameterization(image)
@@ -107,6 +121,8 @@ class Renderer:
         classifier = network.dense
         self._classifier = classifier
         self._neuron = neuron
+        self._count = whole("count", count)
+        self._diversity = unsigned("diversity", diversity)
         self._target = self._aim(network)
         self.size = classifier.input_size if size is None else sides(size, MIN_SIZE, MAX_SIZE)
         self._own_transforms = transforms is None
@@ -116,7 +132,10 @@ class Renderer:
             transforms = usual(self.size)
         self._transforms = list(transforms)
         with _gradients():
-            self._leaf, self._picture = held.start(Canvas(network, self.size, self._seed, magnitude_from))
+            self._leaf, self._picture = held.start(
+                Canvas(network, self.size, _seeds(self._seed, self._count), magnitude_from)
+            )
+        self._importance = torch.zeros(self._count, *self.size, dtype=torch.float32, device=classifier.device)
         self._optimizer = torch.optim.Adam([self._leaf], lr=rate, fused=classifier.device.type in ("cpu", "cuda"))
         self._next: Tensor | None = None
         self._moved = False
@@ -139,7 +158,8 @@ class Renderer:
         """Do one step.
 
         Returns:
-            What the neuron was excited to by the picture before the step (a Lucent objective: its negative loss).
+            What the neuron was excited to by the picture before the step (a Lucent objective: its negative loss); the
+            mean over several pictures.
 
         Raises:
             ModelError: if the model fails on a picture of this size, or gives NaN or infinite values or gradients.
@@ -158,11 +178,14 @@ class Renderer:
                 self._transforms, image, self._seed, self.steps_done, fork_global=not self._own_transforms
             )
             inputs = self._classifier.normalize(lucent_bridge.fit(seen, self.size))
-            loss = self._target.loss(inputs, image)
-            gradient = self._gradient(loss)
-            if not gradient.any():  # at zero behind a ReLU, or dead
+            loss, alike = self._target.losses(inputs, image)
+            gradient = self._gradient(loss, image)
+            for stuck in self._stuck(gradient):
                 with RedirectedReLUs():
-                    gradient = self._gradient(self._target.loss(inputs, image))
+                    alone, _ = self._target.losses(inputs[stuck], image[stuck])
+                    gradient = gradient + self._gradient(alone, image)
+            if alike is not None and gradient.any():  # pictures that nothing excites are not alive for being unlike
+                gradient = gradient + self._diversity * loss.detach().abs() * self._gradient(alike)
         activation, peak = -float(loss.detach()), float(gradient.abs().max())
         if not (math.isfinite(activation) and math.isfinite(peak)):
             raise ModelError(
@@ -190,7 +213,7 @@ class Renderer:
         while self.steps_done < steps:
             activation = self.step()
             if self.steps_done % every == 0 or self.steps_done == steps:
-                yield Frame(self.steps_done, steps, activation, self.image(), self.dead)
+                yield Frame(self.steps_done, steps, activation, self.images(), self.dead)
 
     def swap(self, network: Network) -> None:
         """Go on under other weights, from the picture as it is; the optimiser keeps its state.
@@ -212,15 +235,37 @@ class Renderer:
             self._classifier = before
             raise
         self._moved = False
+        self._importance = torch.zeros_like(self._importance)
+
+    def images(self) -> Tensor:
+        """All pictures as they are: (n, 3, h, w) float32 in 0…1, on the CPU."""
+        with self._lock, _gradients():
+            return self._current().detach().cpu().clone()
 
     def image(self) -> Tensor:
-        """The picture as it is: (3, h, w) float32 in 0…1, on the CPU."""
+        """The picture as it is, or the first of several: (3, h, w) float32 in 0…1, on the CPU."""
         with self._lock, _gradients():
             return self._current().detach()[0].cpu().clone()
 
+    def opacity(self) -> Tensor:
+        """Where the pictures matter to the neuron: (n, h, w) float32 in 0…1, on the CPU.
+
+        MACO's transparency map (Fel et al. 2023, for any parameterisation): how large the gradients were on a pixel,
+        summed over the steps under the present weights; 1 for a fifth of a picture, 0 before the first step.
+        """
+        with self._lock:
+            return opacity(self._importance).cpu()
+
     def picture(self) -> Image.Image:
-        """The picture as it is, as a PIL image."""
+        """The picture as it is, or the first of several, as a PIL image."""
         return to_picture(self.image())
+
+    def pictures(self, *, transparent: bool = False) -> list[Image.Image]:
+        """All pictures as they are, as PIL images: RGB, or RGBA that is transparent where nothing mattered."""
+        with self._lock:
+            if not transparent:
+                return [to_picture(image) for image in self.images()]
+            return [to_picture(image, seen) for image, seen in zip(self.images(), self.opacity(), strict=True)]
 
     def _current(self) -> Tensor:
         # With its graph: the picture that is shown after a step is the one that the next step starts from.
@@ -230,26 +275,38 @@ class Renderer:
 
     def _aim(self, network: Network) -> Target:
         with _gradients():
-            return target_of(self._classifier, network.module(), self._neuron)
+            compare = self._count > 1 and self._diversity > 0
+            return target_of(self._classifier, network.module(), self._neuron, compare=compare)
 
     def _placed(self) -> bool:
         wanted = self._neuron
         return isinstance(wanted, str | Neuron) and self._classifier.neuron(wanted).position is not None
 
-    def _gradient(self, loss: Tensor) -> Tensor:
+    def _stuck(self, gradient: Tensor) -> list[slice]:
+        """The pictures without a gradient: at zero behind a ReLU, or dead.
+
+        A user's own objective may be over all pictures at once, and is not asked of one alone.
+        """
+        if self._count == 1 or not isinstance(self._neuron, str | Neuron):
+            return [] if gradient.any() else [slice(None)]
+        return [slice(i, i + 1) for i in range(self._count) if not gradient[i].any()]
+
+    def _gradient(self, loss: Tensor, image: Tensor | None = None) -> Tensor:
+        """Of what is optimised; that of the image, if given, is added to what is kept of where it matters."""
         if not loss.requires_grad:
             raise ModelError(f"{self._what()} gives no gradient: the model detaches it, or runs without gradients.")
         scale = _HALF_SCALE if self._classifier.dtype == torch.float16 else 1.0
         gradients: Sequence[Tensor | None] = torch.autograd.grad(
             loss * scale,
-            [self._leaf],
+            [self._leaf] if image is None else [self._leaf, image],
             allow_unused=True,
             retain_graph=True,  # the picture's part of the graph may be gone through a second time
         )
-        gradient = gradients[0]
-        if gradient is None:
-            return torch.zeros_like(self._leaf)
-        return gradient / scale if scale != 1 else gradient
+        gradient, *on_image = (None if g is None else g / scale if scale != 1 else g for g in gradients)
+        for found in on_image:
+            if found is not None:
+                self._importance = self._importance + found.abs().mean(1)
+        return torch.zeros_like(self._leaf) if gradient is None else gradient
 
     def _what(self) -> str:
         return f"'{self._neuron}'" if isinstance(self._neuron, str | Neuron) else "The objective"
@@ -267,14 +324,17 @@ def render(
     transforms: Sequence[Transform] | None = None,
     image: str = "fourier",
     magnitude_from: Samples | None = None,
+    count: int = 1,
+    diversity: float = 1.0,
 ) -> Iterator[Frame]:
     """The frames of a new rendering, one each `every` steps; see `Renderer` for the arguments and errors.
 
     Nothing runs between two frames: drop the iterator, and the rendering has stopped.
     """
     renderer = Renderer(
-        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image, magnitude_from=magnitude_from
-    )
+        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
+        magnitude_from=magnitude_from, count=count, diversity=diversity,
+    )  # fmt: skip
     return renderer.run(steps, every=every)
 
 
@@ -289,17 +349,33 @@ def visualize(
     transforms: Sequence[Transform] | None = None,
     image: str = "fourier",
     magnitude_from: Samples | None = None,
+    count: int = 1,
+    diversity: float = 1.0,
+    transparent: bool = False,
 ) -> Image.Image:
     """The picture that excites a neuron, under a classifier or under a trace; see `Renderer` for arguments and errors.
 
     Two calls that differ in the network alone share start and transforms: what differs in the pictures is the network.
+
+    Args:
+        network, neuron, seed, size, lr, transforms, image, magnitude_from, diversity: see `Renderer`.
+        steps: how many.
+        count: how many pictures of the neuron; several come in one image, in rows (`Renderer.pictures` gives a list).
+        transparent: whether the image is RGBA, and shows no more than what mattered; see `Renderer.opacity`.
     """
     renderer = Renderer(
-        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image, magnitude_from=magnitude_from
-    )
+        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
+        magnitude_from=magnitude_from, count=count, diversity=diversity,
+    )  # fmt: skip
     for _ in range(whole("steps", steps)):
         renderer.step()
-    return renderer.picture()
+    return grid(renderer.pictures(transparent=transparent))
+
+
+def _seeds(seed: int, count: int) -> tuple[int, ...]:
+    """One a picture: the first begins as the only one of that seed would."""
+    more = (np.random.SeedSequence([seed, i]).generate_state(1, np.uint64) for i in range(1, count))
+    return seed, *(int(state[0]) for state in more)
 
 
 @contextmanager
@@ -307,9 +383,3 @@ def _gradients() -> Iterator[None]:
     """Gradients, also where the caller has switched them off."""
     with torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-def to_picture(image: Tensor) -> Image.Image:
-    """(3, h, w) in 0…1 → PIL RGB image."""
-    pixels = (image.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy())

@@ -52,7 +52,7 @@ def test_lucents_labels_input_and_underscored_names() -> None:
 
 def test_the_picture_is_lucents() -> None:
     """Equal spectrum, equal picture: Fourier, decorrelated colours, sigmoid."""
-    spectrum, picture = lucent_bridge.fourier_image((48, 48), 3, torch.device("cpu"))
+    spectrum, picture = lucent_bridge.fourier_image((48, 48), [3], torch.device("cpu"))
     (theirs,), their_picture = lucent.param.image(48)
     with torch.no_grad():
         theirs.copy_(spectrum)
