@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from visualization.nets import SIZE, lucent, preprocess, pruned, small_classifier
+from visualization.nets import SIZE, Sparse, lucent, preprocess, pruned, small_classifier
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
@@ -105,7 +105,11 @@ def test_the_activation_is_the_neurons_alone_and_rises() -> None:
 
 
 def test_a_dead_neurons_pictures_stay_however_much_they_are_to_differ() -> None:
-    renderer = Renderer(pruned(small_classifier(), "conv3", keep=0), "conv3:2", count=2, diversity=10)
+    """Its channel alone is dead; on the others of its layer the pictures could be told apart."""
+    classifier = small_classifier()
+    weight = classifier.module().conv3.weight.detach().clone()
+    weight[2] = 0
+    renderer = Renderer(Sparse(classifier, {"conv3.weight": weight}), "conv3:2", count=2, diversity=10)
     start = renderer.images()
     assert torch.equal(ran(renderer, 3), start)
     assert renderer.dead
