@@ -78,15 +78,11 @@ def _fourier(canvas: Canvas) -> Start:
 
 
 def _maco(canvas: Canvas) -> Start:
-    given = canvas.samples
-    if given is None:
-        given = getattr(canvas.network, "sample", None)  # a trace's own
-    if given is None:
+    if canvas.samples is None:  # a trace's own sample would not do: it shows in the picture, whatever was pruned
         raise InputError(
-            "The image 'maco' takes its Fourier magnitude from samples, and a classifier has none: "
-            "give magnitude_from=, one image, a list of them or a folder (beside a trace: trace.sample)."
+            "The image 'maco' takes its Fourier magnitude from samples: give magnitude_from=, images or a folder."
         )
-    samples: tuple[Sample, ...] = read_samples(given)
+    samples: tuple[Sample, ...] = read_samples(canvas.samples)
     magnitude = maco.mean_magnitude(canvas.network.dense, samples, canvas.size)
     return maco.maco_image(magnitude, canvas.size, canvas.seeds, canvas.device)
 

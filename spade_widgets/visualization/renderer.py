@@ -93,11 +93,11 @@ class Renderer:
             differs (Olah et al. 2017): where they are less alike by 0.1 (see `likeness`), it counts as much as 10 % of
             the activation, times this. On the built-in classifier's `logit:ball` 0 gives four basketballs, 1 balls of
             both kinds for a sixth of the activation, and 3 also pictures of nothing.
-        magnitude_from: for MACO, the samples that the magnitudes come from: an image, a list of them, or a folder.
-            Default: a trace's own sample; a classifier has none. Give both networks the same, or they start from unlike
-            pictures. Many are better than one: the magnitudes of one sample carry its colours and grain, and with them
-            the dense built-in classifier, too, shows that sample's kind of ball, fruit and food where with those of
-            all samples it shows the other kind or both. Such a picture does not tell what pruning has kept.
+        magnitude_from: for MACO, which needs it, the samples that the magnitudes come from: an image, a list of them,
+            or a folder. Give both networks the same, or they start from unlike pictures. Give many, not the trace's own
+            sample: the magnitudes of one sample carry its colours and grain, and with them the dense built-in
+            classifier, too, shows that sample's kind of ball, fruit and food where with those of all samples it shows
+            the other kind or both. Such a picture does not tell what pruning has kept.
 
     Raises:
         InputError: if there is no such neuron, or an option is out of its range.

@@ -162,14 +162,11 @@ class Traced(Sparse):
     sample: Sample
 
 
-def test_a_traces_own_sample_is_the_default() -> None:
-    classifier, samples = small_classifier(), photos()
-    trace = Traced(classifier, {})
-    object.__setattr__(trace, "sample", samples[1])
-    own = visualize(trace, "conv3:2", steps=2, image="maco")
-    assert own.tobytes() == visualize(trace, "conv3:2", steps=2, image="maco", magnitude_from=samples[1]).tobytes()
-    assert own.tobytes() == visualize(classifier, "conv3:2", steps=2, image="maco", magnitude_from=samples[1]).tobytes()
-    assert own.tobytes() != visualize(trace, "conv3:2", steps=2, image="maco", magnitude_from=samples).tobytes()
+def test_a_traces_own_sample_is_not_taken_unasked() -> None:
+    trace = Traced(small_classifier(), {})
+    object.__setattr__(trace, "sample", photos()[1])
+    with pytest.raises(InputError, match="give magnitude_from="):
+        visualize(trace, "conv3:2", steps=2, image="maco")
 
 
 def test_a_folder_of_samples(tmp_path: Path) -> None:
