@@ -42,8 +42,9 @@ Mode: TypeAlias = Literal["insertion", "deletion"]
 STEPS = 224
 BLUR = (11, 5.0)
 """The window's side in pixels (odd) and the Gaussian's σ."""
-BATCH = 16
-"""Images judged at a time: on a CPU more are slower, because what the layers hand on no longer fits its caches."""
+AT_224, MOST = 4, 16
+"""Images judged at a time on a CPU: of 224 px, and of smaller ones at most. More are slower, because what the layers
+hand on leaves its caches."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def curve_steps(
     steps: int = STEPS,
     blur: tuple[int, float] = BLUR,
     absolute: bool = True,
-    batch: int = BATCH,
+    batch: int | None = None,
     seed: int = 0,
 ) -> Steps[Curve]:
     """`insertion` or `deletion` in steps: yields its progress, returns the curve.
@@ -105,7 +106,7 @@ def curve_steps(
         blur: window and σ of insertion's start; see the module.
         absolute: rank by |map|, as Trojan AUC does (a gradient's sign says nothing of importance). False: rank by the
             signed value, so that evidence against the class comes last.
-        batch: images judged at a time.
+        batch: images judged at a time. Default: by their size on a CPU (`AT_224`, `MOST`), 128 elsewhere.
         seed: of the order among equal values.
 
     Raises:
@@ -119,6 +120,9 @@ def curve_steps(
         raise InputError(f"There is no curve '{mode}': 'insertion' and 'deletion' can be drawn.")
     if not 1 <= steps <= values.size:
         raise InputError(f"{steps} steps cannot be made on {values.size} pixels: 1 to {values.size} are accepted.")
+    if batch is None:
+        fits = max(1, AT_224 * 224 * 224 // values.size)
+        batch = min(fits, MOST) if judge.device.type == "cpu" else 128
     if batch < 1:
         raise InputError(f"{batch} images cannot be judged at a time: give at least 1.")
     index = predict(judge, read, 1)[0].index if target is None else judge.class_index(target)
