@@ -1,18 +1,35 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { usePanel } from "../state";
+
+/** The preset whose layers are the user's own pattern. */
+const BY_PATTERN = "pattern";
 
 /** Which layers are pruned, and by which solver. */
 export function PlanControls() {
   const panel = usePanel();
   const { presets, preset, pattern, solvers, solver } = panel.traits;
   const [draft, setDraft] = useState<string | null>(null);
-  const chosen = presets.value.find((one) => one.key === preset.value);
+  // The pattern is being asked for: Python takes its preset only together with a pattern that matches something.
+  const [asking, setAsking] = useState(false);
+  const field = useRef<HTMLInputElement>(null);
+  const shown = asking ? BY_PATTERN : preset.value;
+  const chosen = presets.value.find((one) => one.key === shown);
 
   useEffect(() => setDraft(null), [pattern.value]);
+  useEffect(() => setAsking(false), [preset.value]);
+  useEffect(() => {
+    if (asking) field.current?.focus();
+  }, [asking]);
+  const choose = (key: string) => {
+    setAsking(key === BY_PATTERN && preset.value !== BY_PATTERN);
+    if (key !== BY_PATTERN || pattern.value) panel.connection.set("preset", key);
+  };
   const enter = () => {
-    if (draft === null) return;
+    const names = (draft ?? pattern.value).trim();
     setDraft(null);
-    if (draft.trim() !== pattern.value) panel.connection.set("pattern", draft.trim());
+    if (asking && !names) return setAsking(false);
+    if (names !== pattern.value) panel.connection.set("pattern", names);
+    if (asking) panel.connection.set("preset", BY_PATTERN);
   };
 
   return (
@@ -24,10 +41,10 @@ export function PlanControls() {
         id={panel.id("preset")}
         class="sw-input"
         title={chosen?.description}
-        value={preset.value}
-        onChange={(event) => panel.connection.set("preset", event.currentTarget.value)}
+        value={shown}
+        onChange={(event) => choose(event.currentTarget.value)}
       >
-        {!chosen && <option value={preset.value}>{preset.value}</option>}
+        {!chosen && <option value={shown}>{shown}</option>}
         {presets.value.map((one) => (
           <option key={one.key} value={one.key} title={one.description}>
             {one.title}
@@ -49,8 +66,9 @@ export function PlanControls() {
           </option>
         ))}
       </select>
-      {preset.value === "pattern" ? (
+      {shown === BY_PATTERN ? (
         <input
+          ref={field}
           class="sw-input sw-pattern"
           type="text"
           autocomplete="off"
