@@ -34,10 +34,12 @@ test("a pattern that Python refuses can be mended", async () => {
   await choose("pattern");
   await type(field(), "nolayer");
   await panel.receive("preset", "last"); // put back: the pattern matches nothing
-  await choose("pattern");
-  expect(field().value).toBe("nolayer");
+  expect([presets(), field().value]).toEqual(["pattern", "nolayer"]);
   await type(field(), "stem");
   expect([panel.model.get("preset"), panel.model.get("pattern")]).toEqual(["pattern", "stem"]);
+  await panel.receive("code", "taken");
+  await panel.receive("preset", "last"); // from Python
+  expect(presets()).toBe("last");
 });
 
 test("a field that is left empty is as if it had not been asked for", async () => {

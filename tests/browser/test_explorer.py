@@ -126,6 +126,26 @@ def test_another_layer_lists_other_channels(panel: Panel) -> None:
     assert same(panel.picture("dense"), dense)
 
 
+def test_layers_are_chosen_by_pattern_and_one_that_matches_nothing_can_be_mended(panel: Panel) -> None:
+    presets, pattern = panel.root.get_by_label("layers", exact=True), panel.root.get_by_label("Layer name patterns")
+    former = panel.lab.value("explorer.preset")
+    presets.select_option("pattern")
+    expect(pattern).to_be_focused()
+    pattern.fill("nolayer*")
+    pattern.press("Enter")
+    expect(panel.root.get_by_role("alert")).to_contain_text("matches 'nolayer*'")
+    assert panel.lab.value("explorer.preset") == former
+    expect(pattern).to_have_value("nolayer*")
+    pattern.fill("fc")
+    pattern.press("Enter")
+    panel.await_value("explorer.preset", "pattern")
+    panel.await_value("list(explorer.trace.plan.layers) if explorer.trace else None", ["fc"])
+    expect(pattern).to_have_value("fc")
+    presets.select_option(former)
+    panel.await_value("explorer.preset", former)
+    panel.await_pictures()
+
+
 def test_stop_holds_the_rendering_and_resume_goes_on_to_the_same_picture(panel: Panel) -> None:
     page = panel.lab.page
     panel.choose_channel(4)

@@ -7,7 +7,7 @@ const BY_PATTERN = "pattern";
 /** Which layers are pruned, and by which solver. */
 export function PlanControls() {
   const panel = usePanel();
-  const { presets, preset, pattern, solvers, solver } = panel.traits;
+  const { presets, preset, pattern, solvers, solver, code } = panel.traits;
   const [draft, setDraft] = useState<string | null>(null);
   // The pattern is being asked for: Python takes its preset only together with a pattern that matches something.
   const [asking, setAsking] = useState(false);
@@ -16,13 +16,14 @@ export function PlanControls() {
   const chosen = presets.value.find((one) => one.key === shown);
 
   useEffect(() => setDraft(null), [pattern.value]);
-  useEffect(() => setAsking(false), [preset.value]);
+  // Python has taken a selection. A pattern without a match is refused: its field stays, so that it can be mended.
+  useEffect(() => setAsking(false), [code.value]);
   useEffect(() => {
     if (asking) field.current?.focus();
   }, [asking]);
   const choose = (key: string) => {
     setAsking(key === BY_PATTERN && preset.value !== BY_PATTERN);
-    if (key !== BY_PATTERN || pattern.value) panel.connection.set("preset", key);
+    if (key !== BY_PATTERN) panel.connection.set("preset", key);
   };
   const enter = () => {
     const names = (draft ?? pattern.value).trim();
