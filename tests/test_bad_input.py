@@ -199,7 +199,7 @@ def fails(_x: Tensor) -> Any:
 
 @pytest.mark.parametrize("thing", [None, 5, {"state": 1}, nn.Linear, len], ids=lambda t: type(t).__name__)
 def test_things_that_are_no_module(thing: Any) -> None:
-    said = rf"A {type(thing).__name__} is not a classifier: give a torch\.nn\.Module"
+    said = rf"An object of type {type(thing).__name__} is no classifier: give a torch\.nn\.Module"
     refused(sw.ModelError, said, lambda: sw.ImageClassifier(thing))
 
 

@@ -103,7 +103,7 @@ def test_random_weights_cannot_be_made_again(tiny: ImageClassifier) -> None:
         ("tiny", {"weights": None}, "weights"),
         ("tiny", {"class_names": list("abcde")}, "class_names"),
         ("no_such_net", {}, "no_such_net"),
-        (42, {}, "int is not a classifier"),
+        (42, {}, "type int is no classifier"),
         ("tiny", {"samples": []}, "empty"),
         ("tiny", {"samples": 42}, "int is not an image"),
         ("tiny", {"samples": "nowhere.png"}, "nowhere.png"),
