@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable, Mapping
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.explore import (
@@ -21,8 +21,8 @@ from spade_widgets.runtime.explore import (
 from spade_widgets.runtime.jobs import Steps
 from spade_widgets.runtime.session import Pruning
 from spade_widgets.sample import Sample
-from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import images
+from spade_widgets.widgets.facts import State, picture_facts, prediction_rows, trace_facts
 from spade_widgets.widgets.frames import Frames
 from spade_widgets.widgets.wire import ExplorerWire, PanelWire
 
@@ -30,10 +30,6 @@ from spade_widgets.widgets.wire import ExplorerWire, PanelWire
 PROGRESS = 0.2
 #: Channels listed.
 CHANNELS = 24
-#: Classes listed.
-TOP = 5
-
-State = Literal["empty", "waiting", "rendering", "stopped", "done"]
 
 
 S = TypeVar("S")
@@ -89,41 +85,12 @@ class PanelScreen(Generic[S]):
 
     def _predicted(self, sample: Sample, event: Predicted) -> None:
         names = self._panel.session.classifier.class_names
-        top = event.dense.topk(min(TOP, len(names))).indices.tolist()
-        if event.sparse is not None and int(event.sparse.argmax()) not in top:
-            top.append(int(event.sparse.argmax()))
-        self._panel.predictions = {
-            "sample_id": sample.id,
-            "rows": [
-                {
-                    "index": i,
-                    "name": names[i],
-                    "dense": float(event.dense[i]),
-                    "sparse": None if event.sparse is None else float(event.sparse[i]),
-                }
-                for i in top
-            ],
-        }
+        rows = prediction_rows(names, event.dense, event.sparse)
+        self._panel.predictions = {"sample_id": sample.id, "rows": rows}
 
     def _traced(self, sample: Sample, pruning: Pruning, trace: Trace) -> None:
         self._trace = trace
-        names = trace.dense.class_names
-        self._panel.trace_summary = {
-            "sample_id": trace.sample.id,
-            "sparsity": pruning.sparsity,
-            "kept": trace.kept,
-            "total": trace.total,
-            "agrees": trace.agreement.agrees,
-            "dense_class": names[trace.agreement.dense_class],
-            "sparse_class": names[trace.agreement.sparse_class],
-            "kl": trace.agreement.kl,
-            "seconds": time.monotonic() - self._began,
-            "augmentations": trace.augmentations,
-            "dense_layers": len(trace.dense.prunable()) - len(trace.stats()),
-            "layers": [
-                {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()
-            ],
-        }
+        self._panel.trace_summary = trace_facts(trace, pruning.sparsity, time.monotonic() - self._began)
         self._panel.solved = self._panel.session.solved(sample, pruning)
 
     def _working(self, text: str, done: float, of: int) -> None:
@@ -157,7 +124,7 @@ class Screen(PanelScreen[Selection]):
         self.frames = Frames(panel.send)
         # What each picture on screen is of.
         self._showing: Mapping[Which, Hashable] = {}
-        panel.dense = _progress(panel.neuron, "empty", None, panel.session.steps)
+        panel.dense = picture_facts(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
 
     def begin(self, selection: Selection) -> None:
@@ -169,7 +136,7 @@ class Screen(PanelScreen[Selection]):
             shown = getattr(self._panel, which)
             if self._showing.get(which) != wanted or shown["state"] == "empty":
                 # The old picture stays until there is a new one, and is said to be an old one.
-                setattr(self._panel, which, _progress(neuron, "waiting", None, self._panel.session.steps))
+                setattr(self._panel, which, picture_facts(neuron, "waiting", None, self._panel.session.steps))
         self._showing = showing
 
     def show(self, selection: Selection, event: Event) -> None:
@@ -222,7 +189,7 @@ class Screen(PanelScreen[Selection]):
     def _rendered(self, selection: Selection, event: Rendered) -> None:
         which, renderer, steps = event.which, event.renderer, self._panel.session.steps
         over = renderer.steps_done >= steps
-        progress = _progress(str(selection.neuron), "done" if over else "rendering", renderer, steps)
+        progress = picture_facts(selection.neuron, "done" if over else "rendering", renderer, steps)
         first = getattr(self._panel, which)["state"] != "rendering"
         if over or first:
             self._keep(which, images.png(renderer.picture()))
@@ -254,19 +221,7 @@ class Screen(PanelScreen[Selection]):
             over = renderer is not None and renderer.steps_done >= steps
             state: State = "empty" if renderer is None else "done" if over else "stopped"
             self._keep(which, images.png(renderer.picture()) if renderer else b"")
-            setattr(self._panel, which, _progress(str(selection.neuron), state, renderer, steps))
+            setattr(self._panel, which, picture_facts(selection.neuron, state, renderer, steps))
             whole = whole and over
         self._showing = self._wanted(selection)
         return whole
-
-
-def _progress(neuron: str, state: State, renderer: Renderer | None, steps: int) -> dict[str, Any]:
-    return {
-        "neuron": neuron,
-        "state": state,
-        "step": renderer.steps_done if renderer else 0,
-        "steps": steps,
-        "seconds": round(renderer.seconds, 2) if renderer else 0.0,
-        "activation": renderer.activation if renderer else None,
-        "dead": bool(renderer and renderer.dead),
-    }

@@ -12,7 +12,7 @@ import torch
 from widgets.page import Gate, Page, opened, settle
 
 from spade_widgets.runtime.explore import Excited, Predicted, Rendered, Working
-from spade_widgets.widgets import screen as module
+from spade_widgets.widgets import facts
 from spade_widgets.widgets.explorer import Explorer
 from spade_widgets.widgets.screen import Screen
 
@@ -33,7 +33,7 @@ def screen_of(page: Page) -> Screen:
 
 
 def test_a_class_that_only_the_trace_names_is_listed_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TOP", 3)
+    monkeypatch.setattr(facts, "TOP", 3)
     panel = make()
     settle(panel)
     dense, sparse = torch.tensor([0.1, 0.4, 0.3, 0.15, 0.05]), torch.tensor([0.0, 0.1, 0.1, 0.1, 0.7])

@@ -1,0 +1,85 @@
+"""What a panel says of predictions, a trace and a picture, as plain values for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+from torch import Tensor
+
+from spade_widgets.neuron import Neuron
+from spade_widgets.pruning.trace import Trace
+from spade_widgets.visualization import Renderer
+
+State: TypeAlias = Literal["empty", "waiting", "rendering", "stopped", "done"]
+
+#: Classes listed.
+TOP = 5
+
+
+def prediction_rows(names: Sequence[str], dense: Tensor, sparse: Tensor | None) -> list[dict[str, Any]]:
+    """The most probable classes; the trace's own first one too, where it is not among them.
+
+    Args:
+        names: of the classes.
+        dense, sparse: their probabilities, (classes,); `sparse` is None where there is no trace.
+    """
+    top = dense.topk(min(TOP, len(names))).indices.tolist()
+    if sparse is not None and int(sparse.argmax()) not in top:
+        top.append(int(sparse.argmax()))
+    return [
+        {
+            "index": i,
+            "name": names[i],
+            "dense": float(dense[i]),
+            "sparse": None if sparse is None else float(sparse[i]),
+        }
+        for i in top
+    ]
+
+
+def trace_facts(trace: Trace, sparsity: float, seconds: float) -> dict[str, Any]:
+    """What a trace is and what it cost.
+
+    Args:
+        trace: what is told of.
+        sparsity: that was asked for, in [0, 1).
+        seconds: that it took.
+    """
+    names = trace.dense.class_names
+    return {
+        "sample_id": trace.sample.id,
+        "sparsity": sparsity,
+        "kept": trace.kept,
+        "total": trace.total,
+        "agrees": trace.agreement.agrees,
+        "dense_class": names[trace.agreement.dense_class],
+        "sparse_class": names[trace.agreement.sparse_class],
+        "kl": trace.agreement.kl,
+        "seconds": seconds,
+        "augmentations": trace.augmentations,
+        "dense_layers": len(trace.dense.prunable()) - len(trace.stats()),
+        "layers": [
+            {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()
+        ],
+    }
+
+
+def picture_facts(neuron: str | Neuron, state: State, renderer: Renderer | None, steps: int) -> dict[str, Any]:
+    """How far a picture has come.
+
+    Args:
+        neuron: that it is of.
+        state: what is done with it.
+        renderer: that makes it, if it was begun.
+        steps: that there will be.
+    """
+    return {
+        "neuron": str(neuron),
+        "state": state,
+        "step": renderer.steps_done if renderer else 0,
+        "steps": steps,
+        "seconds": round(renderer.seconds, 2) if renderer else 0.0,
+        "activation": renderer.activation if renderer else None,
+        "dead": bool(renderer and renderer.dead),
+    }
