@@ -13,6 +13,7 @@ from widgets.page import Gate, Page, opened, settle
 
 from spade_widgets.runtime.explore import Excited, Predicted, Rendered, Working
 from spade_widgets.widgets import facts
+from spade_widgets.widgets import screen as module
 from spade_widgets.widgets.explorer import Explorer
 from spade_widgets.widgets.screen import Screen
 
