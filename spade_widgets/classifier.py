@@ -52,7 +52,8 @@ class ImageClassifier:
     ) -> None:
         if not isinstance(model, nn.Module):
             raise ModelError(
-                f"An object of type {type(model).__name__} is no classifier: give a torch.nn.Module or a torchvision name."
+                f"An object of type {type(model).__name__} is no classifier: "
+                "give a torch.nn.Module or a torchvision name."
             )
         self._model = model
         self._digest: tuple[object, str] | None = None

@@ -255,15 +255,14 @@ def _write(path: str, text: str) -> None:
 
 def _shown(steps: Steps[T]) -> T:
     """Run a computation through and show its progress on stderr: one line that changes; in a log one a minute."""
+    from spade_widgets.pruning.progress import finish, mapped
+
     terminal = sys.stderr.isatty()
     began = last = time.monotonic()
     first: float | None = None
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            break
+
+    def show(progress: Progress) -> None:
+        nonlocal first, last
         first = progress.done if first is None else first
         now = time.monotonic()
         if now - last >= (0.2 if terminal else 60):
@@ -272,6 +271,8 @@ def _shown(steps: Steps[T]) -> T:
             print(
                 f"\r{line[:110]:110}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True
             )
+
+    result = finish(mapped(steps, show))
     if terminal:
         print(f"\r{'':110}\r", end="", file=sys.stderr, flush=True)
     return result

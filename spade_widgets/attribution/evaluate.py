@@ -20,7 +20,7 @@ from spade_widgets.attribution.results import Key, Result, Results, Settings, se
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, SpadeError
 from spade_widgets.prediction import Network, predict
-from spade_widgets.pruning.progress import Progress, Steps, T
+from spade_widgets.pruning.progress import Progress, Steps, T, mapped
 from spade_widgets.sample import Mask, Sample
 
 #: Makes the map of a sample under a network: (network, sample, class index, method, seed) → (H, W).
@@ -283,10 +283,4 @@ def _mask(classifier: ImageClassifier, sample: Sample) -> Mask:
 
 def _labelled(steps: Steps[T], stage: str, done: float, of: int, share: float) -> Steps[T]:
     """A part's own progress as that of the whole, of which the part is `share` units."""
-    while True:
-        try:
-            inner = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield Progress(stage, done + share * min(1.0, inner.done / max(1, inner.of)), of)
+    return mapped(steps, lambda p: Progress(stage, done + share * min(1.0, p.done / max(1, p.of)), of))

@@ -22,7 +22,7 @@ from spade_widgets.attribution.solved import MEMORY, Choice, Planned, Solved
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.plan import Patterns, SparsityPlan, blocks, body, matching
-from spade_widgets.pruning.progress import Progress, Steps
+from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.sample import Sample
 
@@ -251,13 +251,7 @@ class _Objective:
         protocol = self.search.protocol(plan)
         maker = Planned(self.solved, sample, plan, soon, self.later)
         steps = evaluate_steps(self.classifier, [sample], protocol, self.results, lambda _: maker)
-        while True:
-            try:
-                inner = next(steps)
-            except StopIteration as stop:
-                table = stop.value
-                break
-            yield Progress(inner.stage, done, of)
+        table = yield from mapped(steps, lambda inner: Progress(inner.stage, done, of))
         values: list[float] = []
         for method in self.search.methods if self.search.metric.needs_map else ("",):
             found = table.values(protocol.networks[0], method, self.search.metric)

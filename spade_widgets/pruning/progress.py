@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 T = TypeVar("T")
+P = TypeVar("P")
+Q = TypeVar("Q")
 
 
 @dataclass(frozen=True)
@@ -31,28 +33,34 @@ Shares: TypeAlias = Generator[float, None, T]
 
 def part(steps: Shares[T], done: float, share: float) -> Shares[T]:
     """The shares of a part as those of the whole, of which `done` was done before; the part is `share` of it."""
-    while True:
-        try:
-            inner = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield done + share * inner
+    return mapped(steps, lambda inner: done + share * inner)
 
 
 def within(steps: Shares[T], done: float, layers: int, share: float = 1) -> Steps[T]:
     """The shares of what counts as `share` layers, as the solving of `layers`, of which `done` were done before."""
-    steps = part(steps, done, share)
-    while True:
-        try:
-            solved = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield Progress("solving", solved, layers)
+    return mapped(part(steps, done, share), lambda solved: Progress("solving", solved, layers))
 
 
-def finish(steps: Steps[T]) -> T:
+def mapped(steps: Generator[P, None, T], say: Callable[[P], Q]) -> Generator[Q, None, T]:
+    """The same computation, whose progress is said in other words."""
+    try:
+        while True:
+            try:
+                inner = next(steps)
+            except StopIteration as stop:
+                result: T = stop.value
+                return result
+            yield say(inner)
+    finally:
+        steps.close()
+
+
+def saying(steps: Generator[Any, None, T], said: P) -> Generator[P, None, T]:
+    """The same computation, whose every step says the same."""
+    return mapped(steps, lambda _: said)
+
+
+def finish(steps: Generator[Any, None, T]) -> T:
     """Run a computation to its end and return what it made."""
     while True:
         try:

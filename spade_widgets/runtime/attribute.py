@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import logging
-from collections.abc import Generator, Hashable, Iterator, Mapping
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal, TypeAlias, get_args
@@ -22,8 +22,7 @@ from spade_widgets.attribution.metrics import pointing_game, trojan_auc
 from spade_widgets.attribution.saliency import Map, saliency_steps
 from spade_widgets.errors import SpadeError, first_line
 from spade_widgets.prediction import Network
-from spade_widgets.pruning.progress import Progress, Steps
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.runtime.explore import Predicted, Traced, Working
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Mask, Sample
@@ -159,13 +158,7 @@ def attribute(session: Session, question: Question) -> Iterator[Event]:
             done += 1
             yield from _attribute(session, cell, keys[cell], classifier, sample, target)
     tracing = session.trace(sample, question.pruning)
-    while True:
-        try:
-            progress = next(tracing)
-        except StopIteration as stop:
-            trace: Trace = stop.value
-            break
-        yield Working(progress.stage, progress.done, progress.of)
+    trace = yield from mapped(tracing, lambda p: Working(p.stage, p.done, p.of))
     yield Traced(trace)
     yield Predicted(probabilities, session.probabilities(trace, sample))
     rest = [*(cell for cell in quick if cell[0] == "sparse"), *slow]
@@ -180,14 +173,12 @@ def walk(session: Session, question: Question) -> Iterator[Working | Walked]:
     total = len(found) * len(MODES)
     for i, ((cell, outcome), mode) in enumerate(itertools.product(found.items(), MODES)):
         steps = _curve(session, question, keys[cell], outcome, mode)
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                curve: Curve = stop.value
-                break
-            yield Working("curves", i + progress.done / progress.of, total)
+        curve = yield from mapped(steps, _walking(i, total))
         yield Walked(cell, outcome, curve)
+
+
+def _walking(done: int, of: int) -> Callable[[Progress], Working]:
+    return lambda progress: Working("curves", done + progress.done / progress.of, of)
 
 
 def seen(session: Session, sample: Sample) -> Seen:

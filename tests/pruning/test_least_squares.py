@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers.least_squares import (
     DAMPINGS,
     Quadratic,
@@ -17,7 +18,6 @@ from spade_widgets.pruning.solvers.least_squares import (
     error,
     least_squares,
     pack,
-    run_through,
     stacked,
     unpack,
 )
@@ -89,11 +89,11 @@ def test_conjugate_gradients_come_close_and_never_worse() -> None:
     quadratic, w, keep = problem(3, 2, 20, 25, seen=2000)
     best = error(quadratic, w, by_hand(quadratic, w, keep))
     start = torch.where(keep, w, 0)
-    errors = [error(quadratic, w, run_through(descend(quadratic, w, start, keep, steps))) for steps in (1, 3, 9, 60)]
+    errors = [error(quadratic, w, finish(descend(quadratic, w, start, keep, steps))) for steps in (1, 3, 9, 60)]
     assert errors == sorted(errors, reverse=True)
     assert errors[0] < error(quadratic, w, start)
     assert best - 1e-9 <= errors[-1] < 1.02 * best
-    assert bool((run_through(descend(quadratic, w, start, keep))[~keep] == 0).all())
+    assert bool((finish(descend(quadratic, w, start, keep))[~keep] == 0).all())
 
 
 def test_the_scale_has_a_unit_diagonal_and_little_damping() -> None:

@@ -17,10 +17,11 @@ from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.calibration import gram
+from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers import refined, relative_error, solver, zeros
 from spade_widgets.pruning.solvers.admm import Splitting, largest, support
 from spade_widgets.pruning.solvers.exchange import eliminate, widened
-from spade_widgets.pruning.solvers.least_squares import Quadratic, error, least_squares, run_through
+from spade_widgets.pruning.solvers.least_squares import Quadratic, error, least_squares
 from spade_widgets.pruning.solvers.refined import Refined
 
 from .test_fast import Problem, problems, sparsities, zeros_in
@@ -145,9 +146,7 @@ def test_elimination_tracks_the_error_and_leaves_least_squares(
     target = quadratic.times(w)
     wide = largest(torch.rand(w.shape, generator=rng), max(1, int(0.8 * w.numel())))
     count = max(1, int(share * int(wide.sum())))
-    found = run_through(
-        eliminate(quadratic, target, wide, torch.zeros(len(w), dtype=torch.long), count, 0, entries=200)
-    )
+    found = finish(eliminate(quadratic, target, wide, torch.zeros(len(w), dtype=torch.long), count, 0, entries=200))
     assert int(found.keep.sum()) == count
     assert not bool((found.keep & ~wide).any())
     refit = torch.zeros_like(w)
@@ -164,7 +163,7 @@ def test_elimination_of_one_place_takes_the_one_that_costs_least() -> None:
     w = W.double() * quadratic.scale
     wide = torch.ones_like(w, dtype=torch.bool)
     target = quadratic.times(w)
-    found = run_through(eliminate(quadratic, target, wide, torch.ones(1, dtype=torch.long), 8, 0))
+    found = finish(eliminate(quadratic, target, wide, torch.ones(1, dtype=torch.long), 8, 0))
     errors = []
     for place in range(9):
         keep = wide.clone()
@@ -207,7 +206,7 @@ def test_the_support_is_exact_in_number_and_never_on_dead_inputs(problem: Proble
     floors = alive.sum(1).clamp(max=floor)
     count = min(int(alive.sum()), max(int(share * int(alive.sum())), int(floors.sum())))
     w = problem.W * quadratic.spread(quadratic.scale, len(problem.W))
-    keep, _ = run_through(support(Splitting.of(quadratic), w, alive, count, floor, 5))
+    keep, _ = finish(support(Splitting.of(quadratic), w, alive, count, floor, 5))
     assert int(keep.sum()) == count
     assert not bool((keep & ~alive).any())
     assert bool((keep.sum(1) >= floors).all())
@@ -221,12 +220,12 @@ def test_floors_where_a_row_has_fewer_live_places() -> None:
     w = torch.randn(8, 6, dtype=torch.float64) * quadratic.spread(quadratic.scale, 8)
     w[5:7] *= 1e-6
     alive = ~quadratic.spread(quadratic.dead, 8)
-    keep, _ = run_through(support(Splitting.of(quadratic), w, alive, 16, 2, 5))
+    keep, _ = finish(support(Splitting.of(quadratic), w, alive, 16, 2, 5))
     assert int(keep.sum()) == 16
     assert not bool((keep & ~alive).any())
     assert keep.sum(1).tolist()[:4] == [1] * 4
     assert int(keep.sum(1)[4:].min()) >= 2
-    found = run_through(eliminate(quadratic, quadratic.times(w), alive, torch.full((8,), 6), 14, 2))
+    found = finish(eliminate(quadratic, quadratic.times(w), alive, torch.full((8,), 6), 14, 2))
     assert int(found.keep.sum()) == 14
     assert int(found.keep.sum(1)[4:].min()) >= 2
 

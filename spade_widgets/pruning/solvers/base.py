@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError
+from spade_widgets.pruning.progress import finish
 
 #: A sweep in steps: yields the share that is done, returns the pruned weights.
 SolverSteps: TypeAlias = Generator[float, None, list[Tensor]]
@@ -41,13 +42,7 @@ class Prepared(ABC):
         Raises:
             InputError: if W does not fit H or a sparsity is outside [0, 1).
         """
-        steps = self.steps(W, sparsities, row_floor=row_floor)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as stop:
-                solved: list[Tensor] = stop.value
-                return solved
+        return finish(self.steps(W, sparsities, row_floor=row_floor))
 
     def solve(self, W: Tensor, sparsity: float, *, row_floor: int | Sequence[int] = 0) -> Tensor:
         """`sweep` for one sparsity."""

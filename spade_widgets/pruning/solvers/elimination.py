@@ -16,17 +16,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
 from typing import TypeAlias, TypeVar
 
 import torch
 from torch import Tensor
 
 from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.progress import Shares, part
 
 T = TypeVar("T")
-#: Yields the share that is done, in [0, 1); returns the result.
-Steps: TypeAlias = Generator[float, None, T]
 
 #: What a window of steps leaves: see `_single_steps`.
 _Window: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -54,18 +52,7 @@ class Pacer:
         return True
 
 
-def within(steps: Steps[T], start: float, width: float) -> Steps[T]:
-    """The steps as a part of something longer: their shares run from `start` to `start + width`."""
-    while True:
-        try:
-            share = next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-        yield start + width * share
-
-
-def precisely(steps: Steps[T], device: torch.device) -> Steps[T]:
+def precisely(steps: Shares[T], device: torch.device) -> Shares[T]:
     """The steps with their products in full precision, and the caller's setting between two of them."""
     while True:
         with full_precision(device):
@@ -94,7 +81,7 @@ def row_bytes(columns: int, block: int, itemsize: int) -> int:
     return itemsize * (held + 4 * window(columns, block) * block * columns + (4 * block + 16) * columns)
 
 
-def eliminate(W: Tensor, inverse: Tensor, owner: Tensor, block: int, pacer: Pacer) -> Steps[tuple[Tensor, Tensor]]:
+def eliminate(W: Tensor, inverse: Tensor, owner: Tensor, block: int, pacer: Pacer) -> Shares[tuple[Tensor, Tensor]]:
     """Eliminate every row down to nothing; no row's result depends on the others.
 
     Args:
@@ -120,7 +107,7 @@ def eliminate(W: Tensor, inverse: Tensor, owner: Tensor, block: int, pacer: Pace
         n = ids.shape[1]
         work = 1 - (n * block / columns) ** 3  # a step costs about the square of what is left
         steps = _single_steps(A, w, owner, pacer) if block == 1 else _block_steps(A, w, owner, pacer)
-        chosen, lost, w, U = yield from within(steps, work, 0)
+        chosen, lost, w, U = yield from part(steps, work, 0)
         orders.append(ids.gather(1, chosen))
         losses.append(lost)
         if chosen.shape[1] == n:
@@ -142,7 +129,7 @@ def eliminate(W: Tensor, inverse: Tensor, owner: Tensor, block: int, pacer: Pace
     return torch.cat(orders, 1), torch.cat(losses, 1)
 
 
-def _single_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_Window]:
+def _single_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Shares[_Window]:
     """A window of steps with blocks of one weight.
 
     Args:
@@ -180,7 +167,7 @@ def _single_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_W
     return torch.cat(chosen, 1), torch.cat(roots, 1).square_(), w.unsqueeze(2), U
 
 
-def _block_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Steps[_Window]:
+def _block_steps(A: Tensor, w: Tensor, owner: Tensor, pacer: Pacer) -> Shares[_Window]:
     """A window of steps with blocks of b weights; as `_single_steps`, w (rows, n, b), U (rows, m · b, n · b)."""
     rows, n, b = w.shape
     m, R = window(n * b, b), torch.arange(rows, device=w.device)

@@ -16,8 +16,9 @@ from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.progress import Shares, part
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
-from spade_widgets.pruning.solvers.elimination import Pacer, Steps, eliminate, precisely, row_bytes, within
+from spade_widgets.pruning.solvers.elimination import Pacer, eliminate, precisely, row_bytes
 from spade_widgets.pruning.solvers.support import Quadratic, refit
 
 #: An input is as good as a combination of the others where they leave less than this share of its energy unexplained:
@@ -192,7 +193,7 @@ class ExactPrepared(Prepared):
         scale = self.scale[owner]
         w = W.detach()[:, self.order].repeat(self.samples, 1).double() * scale
         known = self._recall(W)
-        yield from within(self._eliminate(known, w, owner), 0, 0.9)
+        yield from part(self._eliminate(known, w, owner), 0, 0.9)
         back = self.order.argsort()
         solved: list[Tensor] = []
         turn = max(1, self.memory // (64 * w.numel()))  # sparsities at once
@@ -202,7 +203,7 @@ class ExactPrepared(Prepared):
                 keeps.append((yield from self._support(known, w, owner, drop, floor)))
             count, keep = len(keeps), torch.cat(keeps)
             steps = refit(self.quadratic, w.repeat(count, 1), keep, owner.repeat(count), self.memory)
-            v = yield from within(steps, 0.9 + 0.1 * begin / len(drops), 0.1 * count / len(drops))
+            v = yield from part(steps, 0.9 + 0.1 * begin / len(drops), 0.1 * count / len(drops))
             pruned = (v.view(count, -1, columns) / scale)[..., back].view(-1, self.samples, rows, columns).to(W.dtype)
             # A row that loses nothing keeps its very bits.
             pruned = torch.where(keep.view_as(pruned).all(-1, keepdim=True), W.detach(), pruned)
@@ -219,7 +220,7 @@ class ExactPrepared(Prepared):
             known = self._known = _Elimination(W.detach().clone(), rank, losses, losses.new_empty(0))
         return known
 
-    def _eliminate(self, known: _Elimination, w: Tensor, owner: Tensor) -> Steps[None]:
+    def _eliminate(self, known: _Elimination, w: Tensor, owner: Tensor) -> Shares[None]:
         """Eliminate the rows that are not done yet, as many at once as the memory holds."""
         rows, columns = w.shape
         # An input that is zero throughout adds nothing. Each sample's largest weight is made 1, for float32's range.
@@ -230,19 +231,19 @@ class ExactPrepared(Prepared):
         pacer = Pacer()
         while known.rows_done < rows:
             start = known.rows_done
-            part = slice(start, min(start + -(-rows // turns), rows))
-            steps = eliminate(live[part], self.quadratic.inverse, owner[part], self.block_size, pacer)
-            order, losses = yield from within(steps, start / rows, (part.stop - start) / rows)
+            turn = slice(start, min(start + -(-rows // turns), rows))
+            steps = eliminate(live[turn], self.quadratic.inverse, owner[turn], self.block_size, pacer)
+            order, losses = yield from part(steps, start / rows, (turn.stop - start) / rows)
             if self.block_size == 1:
-                order, losses = _dead_first(order, losses, w[part], self.dead[owner[part]])
+                order, losses = _dead_first(order, losses, w[turn], self.dead[owner[turn]])
             ranks = torch.arange(order.shape[1], dtype=torch.int32, device=w.device)
-            known.rank[part] = torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranks.expand_as(order))
-            known.losses[part] = losses
-            known.rows_done = part.stop
-            if part.stop == rows:
+            known.rank[turn] = torch.empty_like(order, dtype=torch.int32).scatter_(1, order, ranks.expand_as(order))
+            known.losses[turn] = losses
+            known.rows_done = turn.stop
+            if turn.stop == rows:
                 known.sequence = known.losses.view(self.samples, -1).argsort(dim=1, stable=True)
 
-    def _support(self, known: _Elimination, w: Tensor, owner: Tensor, drop: int, row_floor: int) -> Steps[Tensor]:
+    def _support(self, known: _Elimination, w: Tensor, owner: Tensor, drop: int, row_floor: int) -> Shares[Tensor]:
         """Which weights stay. Of each sample's losses the smallest are taken, but a row's last `row_floor`."""
         rows, columns = w.shape
         b, blocks = self.block_size, known.rank.shape[1]
@@ -259,7 +260,7 @@ class ExactPrepared(Prepared):
 
     def _drop_parts(
         self, known: _Elimination, w: Tensor, owner: Tensor, keep: Tensor, counts: Tensor, rest: int, row_floor: int
-    ) -> Steps[None]:
+    ) -> Shares[None]:
         """Drop `rest` more weights of each sample from the rows' next blocks, the least loss first; in place."""
         columns, b, blocks = w.shape[1], self.block_size, known.rank.shape[1]
         following = known.losses.gather(1, counts.clamp(max=blocks - 1).unsqueeze(1)).squeeze(1)

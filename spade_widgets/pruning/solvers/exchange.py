@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spade_widgets.pruning.progress import Shares
+from spade_widgets.pruning.progress import Shares, saying
 from spade_widgets.pruning.solvers.least_squares import ENTRIES, Quadratic, batches, pack, system, unpack
 
 #: A row may give up so many times the number of places that it took in.
@@ -94,18 +94,8 @@ def eliminate(
         places, real = pack(wide[rows], size)
         finished += len(chosen)
         steps = _pivot(quadratic, rows, rows // per_group, target, places, real, limits[rows])
-        done.append((yield from _shared(steps, finished / len(wide))))
+        done.append((yield from saying(steps, min(finished / len(wide), 0.99))))
     return _settle(done, drops, wide, target)
-
-
-def _shared(steps: Generator[None, None, _Batch], share: float) -> Generator[float, None, _Batch]:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            batch: _Batch = stop.value
-            return batch
-        yield min(share, 0.99)
 
 
 def _pivot(

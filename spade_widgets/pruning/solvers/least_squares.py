@@ -206,16 +206,6 @@ def descend(quadratic: Quadratic, w: Tensor, start: Tensor, keep: Tensor, steps:
     return start + found
 
 
-def run_through(steps: Shares[T]) -> T:
-    """What the steps return, at once."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: T = stop.value
-            return result
-
-
 def error(quadratic: Quadratic, w: Tensor, v: Tensor) -> float:
     """Σ over the rows of `(w − v) C (w − v)ᵀ`."""
     off = w - v

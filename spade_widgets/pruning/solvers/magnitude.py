@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.progress import saying
 from spade_widgets.pruning.solvers.admm import best_of_rows, largest
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_floors, zeros
 from spade_widgets.pruning.solvers.elimination import precisely
@@ -73,21 +74,11 @@ class MagnitudePrepared(Prepared):
                 if self.quadratics and drop:
                     steps = refit(self.quadratics[sample], W, keep)
                     share = (i + sample / len(self.dead)) / len(drops)
-                    pruned.append((yield from _at(steps, share)))
+                    pruned.append((yield from saying(steps, share)))
                 else:
                     pruned.append(torch.where(keep, W.detach(), 0))
             solved.append(torch.stack(pruned) if self.batched else pruned[0])
         return solved
-
-
-def _at(steps: Generator[None, None, Tensor], share: float) -> Generator[float, None, Tensor]:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stop:
-            result: Tensor = stop.value
-            return result
-        yield share
 
 
 def counted(

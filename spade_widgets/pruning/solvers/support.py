@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spade_widgets.pruning.solvers.elimination import SLICE, Steps
+from spade_widgets.pruning.progress import Shares
+from spade_widgets.pruning.solvers.elimination import SLICE
 
 #: Rows that are solved together at most: few enough that those of about one size are padded little.
 BATCH = 64
@@ -28,7 +29,7 @@ class Quadratic:
     inverse: Tensor
 
 
-def refit(quadratic: Quadratic, w: Tensor, keep: Tensor, owner: Tensor, memory: int) -> Steps[Tensor]:
+def refit(quadratic: Quadratic, w: Tensor, keep: Tensor, owner: Tensor, memory: int) -> Shares[Tensor]:
     """The least `(w − v) H (w − v)ᵀ` over v that is zero off the support, row by row, in float64.
 
     Rows that keep at most half are solved with H on what they keep, the others with H⁻¹ on what they drop. The host
