@@ -483,3 +483,16 @@ def test_the_factor_is_that_of_the_damped_matrix() -> None:
     H = X @ X.T
     V = Fast().prepare(H).factor[0].triu()
     torch.testing.assert_close(V @ V.T, H + 0.01 * H.diagonal().mean() * torch.eye(300, dtype=torch.float64))
+
+
+@many
+@given(problems(40), sparsities, st.integers(1, 5), st.integers(0, 2))
+def test_alone_on_a_cpu_a_block_is_swept_as_in_company(
+    problem: Problem, sparsity: float, block_size: int, row_floor: int
+) -> None:
+    H, W = problem.H[0].float(), problem.W[: len(problem.W) // len(problem.H)].float().round(decimals=1)  # with ties
+    prepared = Fast(block_size).prepare(H)
+    alone = prepared.solve(W, sparsity, row_floor=row_floor)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast, "Alone", lambda *_: None)
+        assert torch.equal(alone, prepared.solve(W, sparsity, row_floor=row_floor))

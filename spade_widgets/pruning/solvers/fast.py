@@ -21,6 +21,7 @@ from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.solvers.alone import Alone
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
 
 #: Columns after which everything to their right is updated with one matrix product. Wide ones make large products; the
@@ -224,6 +225,7 @@ class _Sweep:
         samples, groups, _, count, rows = self._shape
         self._lost: Tensor | None = None
         self._barred: Tensor | None = None
+        self._alone: Alone | None = None
         dead = self._prepared.dead.view(samples, groups, -1, 1, 1)
         left = drops.unsqueeze(1)
         if self._prepared.any_dead:
@@ -250,6 +252,12 @@ class _Sweep:
         # By block; a GPU would have to wait for them.
         on_cpu = self._quota.device.type == "cpu"
         self._counts: list[list[int]] = self._quota.flatten(0, 1).T.tolist() if on_cpu else []
+        if on_cpu and samples == groups == count == 1:
+            barred = None if self._barred is None else self._barred[0, 0, :, 0]
+            counts = [block[0] for block in self._counts]
+            self._alone = Alone(
+                self._dense[0, 0, :, 0], self._sums[0], self._scale[0, 0, :, 0], self._inverses[0], barred, counts
+            )
 
     def run(self) -> Generator[float, None, None]:
         """Sweep; yields the share that is done."""
@@ -280,8 +288,11 @@ class _Sweep:
         self._halve(wide, middle, stop)
 
     def _sweep_block(self, wide: int, start: int, width: int) -> None:
-        dense, sums = self._dense.narrow(2, start, width), self.pruned.narrow(2, start, width)
         block = start // self._block
+        if self._alone is not None and width == self._block:
+            self._alone.sweep(block, self._taken[0, start - wide : start - wide + width])
+            return
+        dense, sums = self._dense.narrow(2, start, width), self.pruned.narrow(2, start, width)
         inverse = self._inverses.narrow(1, block, 1)
         scale = self._scale.narrow(2, start, width)
         if width == 1:
