@@ -1,7 +1,9 @@
 """Jobs: one worker thread that runs generators a step at a time, so that everything can be superseded and cancelled.
 
 A job belongs to an owner (a panel's main work, its chart, …). A newer job of the same owner supersedes the older one,
-which is dropped between two of its steps. Owners take turns, step by step.
+which is dropped between two of its steps. Owners take turns, step by step: every second turn is the last touched
+one's, the others share the rest evenly. An idle job has a turn only while no other wants one, and a job that is held
+(nobody looks at its panel) has none; it goes on from where it is.
 """
 
 from __future__ import annotations
@@ -20,6 +22,11 @@ log = logging.getLogger(__name__)
 Steps: TypeAlias = Generator[Any, None, Any]
 
 
+def always() -> bool:
+    """Of a job that is never held."""
+    return True
+
+
 @dataclass(eq=False)
 class Job:
     """One cancellable computation.
@@ -34,6 +41,8 @@ class Job:
     on_error: Callable[[Exception], None]
     finished: threading.Event = field(default_factory=threading.Event)
     cancelled: bool = False
+    idle: bool = False
+    runs: Callable[[], bool] = always
 
 
 class Worker:
@@ -43,30 +52,60 @@ class Worker:
         self._changed = threading.Condition()
         # By owner, the next in turn first. A job stays here until it has ended or is dropped.
         self._jobs: OrderedDict[Hashable, Job] = OrderedDict()
+        # The last touched: one of `_jobs`, or None; whether it had the last turn; and whether it went before another
+        # whose turn it was, which is not done twice in a row: a hand that moves all the time must not starve the rest.
+        self._favourite: Job | None = None
+        self._favoured = self._jumped = False
         # Generators are closed where they run: by another thread, one that is in the middle of a step cannot be.
         self._dropped: list[Job] = []
         self._thread: threading.Thread | None = None
         self._closing = False
 
-    def submit(self, owner: Hashable, steps: Steps, on_error: Callable[[Exception], None]) -> Job:
+    def submit(
+        self,
+        owner: Hashable,
+        steps: Steps,
+        on_error: Callable[[Exception], None],
+        *,
+        idle: bool = False,
+        runs: Callable[[], bool] = always,
+    ) -> Job:
         """Run `steps`, in the place of what this owner had running or waiting. Returns at once.
 
         Args:
             owner: whose job it is.
             steps: run on the worker's thread, closed there when superseded, before the new one's first step.
             on_error: told, on the worker's thread, of an exception that `steps` raised.
+            idle: has a turn only while no job that is not idle wants one.
+            runs: whether it may have a turn now; asked before each, so it must be quick and take no lock. When it
+                comes to be true, say so with `look_again`.
         """
-        job = Job(owner, steps, on_error)
+        job = Job(owner, steps, on_error, idle=idle, runs=runs)
         with self._changed:
-            self._drop(owner)
-            self._jobs[owner] = job
-            self._jobs.move_to_end(owner, last=False)  # the last touched goes first
+            old = self._jobs.get(owner)
+            self._jobs[owner] = job  # in the old one's place in the line: else who is often touched would hold it up
+            if old is not None:
+                self._leave(old)
+            if not idle:
+                self._favour(job)
             if self._thread is None or not self._thread.is_alive():  # a forked process has the object alone
                 self._thread = threading.Thread(target=self._run, name="spade-widgets", daemon=True)
                 self._thread.start()
                 atexit.register(self.close)
             self._changed.notify()
         return job
+
+    def favour(self, owner: Hashable) -> None:
+        """The owner is the last touched one: what it has running goes first."""
+        with self._changed:
+            job = self._jobs.get(owner)
+            if job is not None and job is not self._favourite and not job.idle:
+                self._favour(job)
+
+    def look_again(self) -> None:
+        """A job that was held may run now."""
+        with self._changed:
+            self._changed.notify()
 
     def cancel(self, owner: Hashable) -> None:
         """Drop the owner's job; if it is in the middle of a step, after that step. Returns at once."""
@@ -97,22 +136,32 @@ class Worker:
     def _drop(self, owner: Hashable) -> None:
         job = self._jobs.pop(owner, None)
         if job is not None:
-            job.cancelled = True
-            self._dropped.append(job)
+            self._leave(job)
+
+    def _leave(self, job: Job) -> None:
+        self._unfavour(job)
+        job.cancelled = True
+        self._dropped.append(job)
 
     def _run(self) -> None:
         while self._dropped or not self._closing:
             self._turn()  # a call, so that nothing of the last job is held while there is none
 
+    def _favour(self, job: Job) -> None:
+        self._favourite = job
+        if self._favoured and not self._jumped:
+            self._favoured, self._jumped = False, True
+
+    def _unfavour(self, job: Job) -> None:
+        if self._favourite is job:
+            self._favourite = None
+
     def _turn(self) -> None:
         """Close what was dropped, and do one step of the next in turn; wait while there is neither."""
         with self._changed:
-            while not (self._jobs or self._dropped or self._closing):
+            while (job := self._next()) is None and not (self._dropped or self._closing):
                 self._changed.wait()
             dropped, self._dropped = self._dropped, []
-            job = next(iter(self._jobs.values()), None)
-            if job is not None:
-                self._jobs.move_to_end(job.owner)
         for old in dropped:
             self._close(old)
         if job is None or self._step(job):
@@ -120,7 +169,23 @@ class Worker:
         with self._changed:
             if self._jobs.get(job.owner) is job:
                 del self._jobs[job.owner]
+                self._unfavour(job)
         job.finished.set()
+
+    def _next(self) -> Job | None:
+        """The job whose turn it is; None where none wants one."""
+        able = [job for job in self._jobs.values() if job.runs()]
+        wanted = [job for job in able if not job.idle] or able
+        favourite = self._favourite if self._favourite in wanted else None
+        others = [job for job in wanted if job is not favourite]
+        if favourite is not None and not (self._favoured and others):
+            self._favoured = True
+            return favourite
+        if not others:
+            return None
+        self._favoured = self._jumped = False
+        self._jobs.move_to_end(others[0].owner)
+        return others[0]
 
     def _close(self, job: Job) -> None:
         try:

@@ -266,9 +266,9 @@ class Panel(PanelWire):
             log.error("The %s's work failed", type(self).__name__, exc_info=error)
             self.error = f"This could not be computed ({type(error).__name__}: {first_line(error)})."
 
-    def _besides(self, name: str, steps: Steps) -> Job:
-        """Run something besides the panel's main job, in the place of what runs under that name."""
-        return self.session.worker.submit((self, name), steps, self._say)
+    def _besides(self, name: str, steps: Steps, *, idle: bool = False) -> Job:
+        """Run something besides the panel's main job, in the place of what runs so named. `idle`: see `submit`."""
+        return self.session.worker.submit((self, name), steps, self._say, idle=idle)
 
     def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         """A message from the page. Nothing is computed here: the kernel's own thread waits for it."""

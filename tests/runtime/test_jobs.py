@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import threading
 import time
 import weakref
 from collections.abc import Callable, Generator, Iterator
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from spade_widgets.runtime.jobs import Job, Worker
 
@@ -159,15 +163,144 @@ def test_cancel_of_an_owner_without_a_job_is_nothing(worker: Worker) -> None:
     assert log == ["a0", "b0"]
 
 
-def test_owners_take_turns_and_the_last_touched_goes_first(worker: Worker) -> None:
+def endless(log: list[Any], owner: Any) -> Iterator[None]:
+    """A job that is there all the time and writes down its turns."""
+    while True:
+        log.append(owner)
+        yield
+
+
+@pytest.fixture
+def still(worker: Worker) -> Worker:
+    """A worker without a thread: its turns are taken by the test."""
+    worker._thread = threading.current_thread()
+    return worker
+
+
+def test_owners_take_turns_and_every_second_is_the_last_touched_ones(still: Worker) -> None:
+    log: list[str] = []
+    for owner in "abc":
+        still.submit(owner, endless(log, owner), fail)
+    for _ in range(8):
+        still._turn()
+    assert "".join(log) == "cacbcacb"
+    still.cancel("c")
+    for _ in range(4):
+        still._turn()
+    assert "".join(log[8:]) == "abab"
+
+
+@pytest.mark.parametrize("others", [1, 3, 9])
+def test_while_many_work_the_last_touched_has_half_of_the_turns_and_the_rest_share_evenly(
+    still: Worker, others: int
+) -> None:
+    log: list[int] = []
+    for owner in range(others + 1):
+        still.submit(owner, endless(log, owner), fail)
+    still.favour(0)  # touched, and nothing of it began anew
+    for _ in range(2 * others * 20):
+        still._turn()
+    assert log[0] == 0
+    assert log.count(0) == others * 20
+    assert {log.count(owner) for owner in range(1, others + 1)} == {20}
+
+
+@given(st.lists(st.sampled_from(["a", "b", "favour a", "favour c", "turn", "turn", "turn"]), max_size=60))
+@settings(deadline=None)
+def test_nobody_starves_whoever_is_touched_however_often(acts: list[str]) -> None:
+    """c and d, whom nobody submits again, come at least every twelfth turn: each of the others thrice before them."""
+    worker, log = Worker(), list[str]()
+    worker._thread = threading.current_thread()
+    for owner in "abcd":
+        worker.submit(owner, endless(log, owner), fail)
+    for act in [*acts, *["turn"] * 30]:
+        if act == "turn":
+            worker._turn()
+        elif act.startswith("favour"):
+            worker.favour(act[-1])
+        else:
+            worker.submit(act, endless(log, act), fail)
+            worker._turn()  # the worst case: each turn comes after a new submission
+    for quiet in "cd":
+        gaps = [i for i, owner in enumerate(log) if owner == quiet]
+        assert max(b - a for a, b in itertools.pairwise([-1, *gaps, len(log)])) <= 12
+
+
+def test_the_last_touched_goes_first_though_it_would_be_anothers_turn(still: Worker) -> None:
+    log: list[str] = []
+    still.submit("a", counted(log, "a", 9), fail)
+    still.submit("b", counted(log, "b", 9), fail)
+    still._turn()
+    assert log == ["b0"]
+    still.submit("c", counted(log, "c", 9), fail)
+    still._turn()
+    assert log == ["b0", "c0"]
+
+
+def test_an_idle_job_has_a_turn_only_while_no_other_wants_one(worker: Worker) -> None:
     log: list[str] = []
     gate = Gate(worker)
-    jobs = [worker.submit(owner, counted(log, owner, 3), fail) for owner in "abc"]
+    idle = [worker.submit(owner, counted(log, owner, 2), fail, idle=True) for owner in "xy"]
+    busy = worker.submit("a", counted(log, "a", 5), fail)
     gate.open()
-    ended(*jobs)
-    assert log[0] == "c0"
-    for i in range(3):
-        assert sorted(log[3 * i : 3 * i + 3]) == [f"a{i}", f"b{i}", f"c{i}"]
+    ended(*idle, busy)
+    assert log[:5] == [f"a{i}" for i in range(5)]
+    assert sorted(log[5:7]) == ["x0", "y0"]
+    assert sorted(log[7:]) == ["x1", "y1"]
+
+
+def test_an_idle_job_that_runs_gives_way_after_its_step(worker: Worker) -> None:
+    log: list[str] = []
+    inside, go_on = threading.Event(), threading.Event()
+
+    def idle() -> Iterator[None]:
+        inside.set()
+        assert go_on.wait(PATIENCE)
+        yield
+        log.append("idle")
+
+    first = worker.submit("x", idle(), fail, idle=True)
+    assert inside.wait(PATIENCE)
+    second = worker.submit("a", counted(log, "a", 3), fail)
+    go_on.set()
+    ended(first, second)
+    assert log == ["a0", "a1", "a2", "idle"]
+
+
+def test_a_held_job_stays_where_it_is_until_it_may_run(worker: Worker) -> None:
+    log: list[str] = []
+    looked_at = threading.Event()
+    looked_at.set()
+
+    def steps() -> Iterator[None]:
+        for i in range(4):
+            log.append(f"{i}")
+            if i == 1:
+                looked_at.clear()
+            yield
+
+    job = worker.submit("a", steps(), fail, runs=looked_at.is_set)
+    ended(worker.submit("b", counted([], "b", 20), fail))
+    deadline = time.monotonic() + PATIENCE
+    while len(log) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    ended(worker.submit("b", counted([], "b", 20), fail))
+    assert log == ["0", "1"]
+    assert not job.finished.is_set()
+    looked_at.set()
+    worker.look_again()
+    ended(job)
+    assert log == ["0", "1", "2", "3"]
+
+
+def test_a_held_job_can_be_dropped_and_keeps_no_idle_one_from_running(worker: Worker) -> None:
+    log: list[str] = []
+    held = worker.submit("a", counted(log, "a", 3), fail, runs=lambda: False)
+    ended(worker.submit("x", counted(log, "x", 2), fail, idle=True))
+    assert log == ["x0", "x1"]
+    worker.cancel("a")
+    ended(held)
+    assert log == ["x0", "x1"]
 
 
 def test_a_long_job_does_not_starve_a_short_one(worker: Worker) -> None:
