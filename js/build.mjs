@@ -1,4 +1,5 @@
-// Bundles every panel into the Python package, where anywidget reads it: one ES module and one stylesheet a panel.
+// Bundles every panel into the Python package, where anywidget reads it: one ES module and one stylesheet a panel; and
+// the same for the lessons that `Explorer.export_html` writes.
 //   node build.mjs                  → ../spade_widgets/widgets/static/
 //   node build.mjs --demo [--serve] → demo/dist/, the panel outside Jupyter on a made-up model
 import { mkdir, readFile } from "node:fs/promises";
@@ -12,6 +13,7 @@ const flags = new Set(process.argv.slice(2));
 const demo = flags.has("--demo");
 const outdir = resolve(here, demo ? "demo/dist" : "../spade_widgets/widgets/static");
 const panels = ["explorer", "saliency"];
+const bundles = [...panels, "lesson"];
 
 /** @type {import("esbuild").BuildOptions} */
 const options = {
@@ -21,8 +23,8 @@ const options = {
         { in: "demo/main.ts", out: "demo" },
         ...panels.map((name) => ({ in: `src/styles/${name}.css`, out: name })),
       ]
-    : panels.flatMap((name) => [
-        { in: `src/panels/${name}.tsx`, out: name },
+    : bundles.flatMap((name) => [
+        { in: name === "lesson" ? "src/lesson/main.tsx" : `src/panels/${name}.tsx`, out: name },
         { in: `src/styles/${name}.css`, out: name },
       ]),
   outdir,
@@ -48,7 +50,7 @@ if (flags.has("--watch") || flags.has("--serve")) {
   }
 } else {
   await esbuild.build(options);
-  for (const name of demo ? [] : panels) {
+  for (const name of demo ? [] : bundles) {
     const sizes = await Promise.all(
       [`${name}.js`, `${name}.css`].map(async (file) => {
         const gzipped = gzipSync(await readFile(resolve(outdir, file))).length;

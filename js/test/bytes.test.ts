@@ -25,5 +25,7 @@ test("a Uint8Array on a part, a bare buffer, and nothing at all", () => {
 test("the type is in the first bytes", () => {
   expect(sniff(new Uint8Array(png))).toBe("image/png");
   expect(sniff(new Uint8Array([0xff, 0xd8, 0xff]))).toBe("image/jpeg");
+  expect(sniff(new TextEncoder().encode("RIFF\x01\x02\x03\x04WEBPVP8L"))).toBe("image/webp");
+  expect(sniff(new TextEncoder().encode("RIFF\x01\x02\x03\x04WAVEfmt "))).toBe("");
   expect(sniff(new Uint8Array([0x3c, 0x73, 0x76, 0x67]))).toBe("");
 });

@@ -1,5 +1,16 @@
 import { expect, test } from "vitest";
-import { MAX_SPARSITY, parseSparsity, snap, snapPlace, stepKey, toPlace, toSparsity } from "../src/lib/scale";
+import {
+  MAX_SPARSITY,
+  nearestStop,
+  parseSparsity,
+  snap,
+  snapPlace,
+  spacedStops,
+  stepKey,
+  stepStops,
+  toPlace,
+  toSparsity,
+} from "../src/lib/scale";
 
 test("place and sparsity are one another's inverse, and in order", () => {
   let before = -1;
@@ -56,4 +67,25 @@ test("what may be typed", () => {
   expect(parseSparsity("99")).toBe(MAX_SPARSITY);
   for (const wrong of ["100", "99.5", "-1", "", "ninety", "1e1", "NaN", "9 1"])
     expect(parseSparsity(wrong)).toBeNull();
+});
+
+test("where only a few sparsities are there, the slider rests on them alone", () => {
+  const stops = [0.5, 0.8, 0.9, 0.95];
+  expect([0, 0.64, 0.66, 0.92, 0.99].map((value) => nearestStop(value, stops))).toEqual([
+    0.5, 0.5, 0.8, 0.9, 0.95,
+  ]);
+  expect(["ArrowRight", "ArrowLeft", "Home", "End", "a"].map((key) => stepStops(0.8, key, stops))).toEqual([
+    0.9,
+    0.5,
+    0.5,
+    0.95,
+    null,
+  ]);
+  expect(stepStops(0.95, "PageUp", stops)).toBe(0.95);
+  expect(stepStops(0.5, "ArrowDown", stops)).toBe(0.5);
+});
+
+test("sparsities that are written under the slider keep apart", () => {
+  expect(spacedStops([0, 0.5, 0.51, 0.52, 0.9])).toEqual([0, 0.5, 0.9]);
+  expect(spacedStops([])).toEqual([]);
 });

@@ -53,7 +53,7 @@ export function StopResume({ paused: parts }: { paused: boolean }) {
   );
 }
 
-function Expand() {
+export function Expand() {
   const panel = usePanel();
   return (
     <button
@@ -74,18 +74,24 @@ function Expand() {
   );
 }
 
-export function Header({ title: name, paused }: { title: string; paused: boolean }) {
-  const panel = usePanel();
-  const { title, classes, input, weights } = panel.traits.app.value;
+/** What the classifier is, in a line. */
+export function Summary() {
+  const { title, classes, input, weights } = usePanel().traits.app.value;
   const [height, width] = input;
   const size = height === width ? `${width} px` : `${width} × ${height} px`;
   const summary = `${title} · ${classes.length} classes · ${size} · ${short(weights)} weights`;
   return (
+    <p class="sw-line sw-secondary sw-summary" title={summary}>
+      {title === "" ? "\u00a0" : summary}
+    </p>
+  );
+}
+
+export function Header({ title, paused }: { title: string; paused: boolean }) {
+  return (
     <header class="sw-header">
-      <h2>{name}</h2>
-      <p class="sw-line sw-secondary sw-summary" title={summary}>
-        {title === "" ? "\u00a0" : summary}
-      </p>
+      <h2>{title}</h2>
+      <Summary />
       <div class="sw-actions">
         <StatusChip />
         <StopResume paused={paused} />

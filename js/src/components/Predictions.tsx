@@ -14,10 +14,12 @@ interface Props {
   chosen: number | null;
   what: string;
   onChoose(index: number): void;
+  /** Which classes can be clicked (default: all). */
+  canChoose?(index: number): boolean;
 }
 
 /** What the sample is taken for, by the dense model and by its trace; a class's name can be clicked. */
-export function Predictions({ chosen, what, onChoose }: Props) {
+export function Predictions({ chosen, what, onChoose, canChoose = () => true }: Props) {
   const panel = usePanel();
   const { sample_id, rows } = panel.traits.predictions.value;
   const stale = sample_id !== panel.traits.sample_id.value;
@@ -41,15 +43,21 @@ export function Predictions({ chosen, what, onChoose }: Props) {
           <tbody key={row.index}>
             <tr>
               <th scope="row">
-                <button
-                  type="button"
-                  class="sw-class"
-                  aria-pressed={row.index === chosen}
-                  title={`${row.name}: ${what}`}
-                  onClick={() => onChoose(row.index)}
-                >
-                  {row.name}
-                </button>
+                {canChoose(row.index) ? (
+                  <button
+                    type="button"
+                    class="sw-class"
+                    aria-pressed={row.index === chosen}
+                    title={`${row.name}: ${what}`}
+                    onClick={() => onChoose(row.index)}
+                  >
+                    {row.name}
+                  </button>
+                ) : (
+                  <span class="sw-line" title={row.name}>
+                    {row.name}
+                  </span>
+                )}
               </th>
               <td class="sw-number sw-dense">{percent(row.dense)}</td>
               <td class="sw-number sw-sparse">{row.sparse === null ? "–" : percent(row.sparse)}</td>

@@ -24,13 +24,39 @@ function nameOf(sample: SampleInfo): string {
   return `${sample.title} · ${sample.label}`;
 }
 
-/** The samples to choose from, and the way to bring one's own. */
-export function Samples() {
+function AddImages() {
+  const panel = usePanel();
+  const picker = useRef<HTMLInputElement>(null);
+  return (
+    <>
+      <button type="button" class="sw-button sw-quiet" onClick={() => picker.current?.click()}>
+        <PlusIcon />
+        Add image
+      </button>
+      <input
+        ref={picker}
+        type="file"
+        accept="image/*"
+        multiple
+        hidden
+        aria-label="Image files to add"
+        onChange={(event) => {
+          const input = event.currentTarget;
+          void addFiles(panel, [...(input.files ?? [])]);
+          // The same file can be chosen again.
+          input.value = "";
+        }}
+      />
+    </>
+  );
+}
+
+/** The samples to choose from, and, where a kernel can read them, the way to bring one's own. */
+export function Samples({ fixed = false }: { fixed?: boolean }) {
   const panel = usePanel();
   const samples = panel.traits.samples.value;
   const selected = panel.traits.sample_id.value;
   const scroller = useRef<HTMLDivElement>(null);
-  const picker = useRef<HTMLInputElement>(null);
 
   // A sample chosen elsewhere (Python, another view, just added) comes into sight; the page itself stays where it is.
   // So it does when the list gets another height, unless the user has scrolled it meanwhile.
@@ -60,24 +86,7 @@ export function Samples() {
     <section class="sw-samples" aria-labelledby={panel.id("samples")}>
       <div class="sw-heading">
         <h3 id={panel.id("samples")}>Sample</h3>
-        <button type="button" class="sw-button sw-quiet" onClick={() => picker.current?.click()}>
-          <PlusIcon />
-          Add image
-        </button>
-        <input
-          ref={picker}
-          type="file"
-          accept="image/*"
-          multiple
-          hidden
-          aria-label="Image files to add"
-          onChange={(event) => {
-            const input = event.currentTarget;
-            void addFiles(panel, [...(input.files ?? [])]);
-            // The same file can be chosen again.
-            input.value = "";
-          }}
-        />
+        {!fixed && <AddImages />}
       </div>
       <div class="sw-scroll" ref={scroller}>
         <TileGrid

@@ -1,13 +1,29 @@
 import { useRef, useState } from "preact/hooks";
 import { percent } from "../lib/format";
-import { MAX_SPARSITY, parseSparsity, snapPlace, stepKey, toPlace } from "../lib/scale";
+import {
+  MAX_SPARSITY,
+  nearestStop,
+  parseSparsity,
+  snapPlace,
+  spacedStops,
+  stepKey,
+  stepStops,
+  toPlace,
+  toSparsity,
+} from "../lib/scale";
 import { usePanel } from "../state";
 import { useHandle } from "./useHandle";
 
 const marks = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99];
+const label = (sparsity: number) => percent(sparsity).replace(/\.0$/, "");
+
+interface Props {
+  /** The only sparsities that there are, ascending, where no kernel can make others. */
+  stops?: readonly number[];
+}
 
 /** The one number of the panel, large, to be dragged, stepped or typed. */
-export function SparsityBar() {
+export function SparsityBar({ stops }: Props) {
   const panel = usePanel();
   const handle = useHandle(panel);
   const track = useRef<HTMLDivElement>(null);
@@ -21,7 +37,8 @@ export function SparsityBar() {
   const follow = (event: PointerEvent) => {
     const box = track.current?.getBoundingClientRect();
     if (!box || box.width === 0) return;
-    handle.drag(snapPlace((event.clientX - box.left) / box.width, solved, 5 / box.width));
+    const to = (event.clientX - box.left) / box.width;
+    handle.drag(stops ? nearestStop(toSparsity(to), stops) : snapPlace(to, solved, 5 / box.width));
   };
   const enter = () => {
     if (draft === null) return;
@@ -31,8 +48,11 @@ export function SparsityBar() {
       setMessage(`“${draft}” is no sparsity: give percents from 0 to ${MAX_SPARSITY * 100}.`);
       return;
     }
-    setMessage("");
-    handle.put(value);
+    const put = stops ? nearestStop(value, stops) : value;
+    setMessage(
+      put === value ? "" : `${percent(value)} % is not in this lesson: ${percent(put)} % is the nearest.`,
+    );
+    handle.put(put);
     handle.release();
   };
 
@@ -66,8 +86,8 @@ export function SparsityBar() {
         role="slider"
         tabIndex={0}
         aria-label="Sparsity"
-        aria-valuemin={0}
-        aria-valuemax={MAX_SPARSITY}
+        aria-valuemin={stops?.[0] ?? 0}
+        aria-valuemax={stops?.at(-1) ?? MAX_SPARSITY}
         aria-valuenow={handle.value}
         aria-valuetext={`${text} percent of the weights removed`}
         onPointerDown={(event) => {
@@ -83,7 +103,8 @@ export function SparsityBar() {
           handle.release();
         }}
         onKeyDown={(event) => {
-          const to = event.ctrlKey || event.metaKey || event.altKey ? null : stepKey(handle.value, event.key);
+          if (event.ctrlKey || event.metaKey || event.altKey) return;
+          const to = stops ? stepStops(handle.value, event.key, stops) : stepKey(handle.value, event.key);
           if (to === null) return;
           event.preventDefault();
           setMessage("");
@@ -102,9 +123,9 @@ export function SparsityBar() {
               style={{ left: `${toPlace(value) * 100}%` }}
             />
           ))}
-          {marks.map((value) => (
+          {(stops ? spacedStops(stops) : marks).map((value) => (
             <span key={value} class="sw-mark" style={{ left: `${toPlace(value) * 100}%` }}>
-              {percent(value, 0)}
+              {label(value)}
             </span>
           ))}
           <span class="sw-knob" style={{ left: `${place * 100}%` }} />

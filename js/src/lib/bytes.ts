@@ -12,10 +12,14 @@ export function isEmpty(data: Bytes | null | undefined): boolean {
   return !data || data.byteLength === 0;
 }
 
-/** The image type, from the first bytes: frames are JPEG or PNG, whichever was smaller to make. */
-export function sniff(bytes: Uint8Array): "image/png" | "image/jpeg" | "" {
+const text = (bytes: Uint8Array, from: number, to: number) =>
+  String.fromCharCode(...bytes.subarray(from, to));
+
+/** The image type, from the first bytes: frames are JPEG or PNG, whichever was smaller to make; lessons have WebP. */
+export function sniff(bytes: Uint8Array): "image/png" | "image/jpeg" | "image/webp" | "" {
   if (bytes[0] === 0x89 && bytes[1] === 0x50 && bytes[2] === 0x4e && bytes[3] === 0x47) return "image/png";
   if (bytes[0] === 0xff && bytes[1] === 0xd8) return "image/jpeg";
+  if (text(bytes, 0, 4) === "RIFF" && text(bytes, 8, 12) === "WEBP") return "image/webp";
   return "";
 }
 

@@ -68,6 +68,34 @@ export function stepKey(sparsity: number, key: string): number | null {
   }
 }
 
+/** The one of a few sparsities that lies nearest. */
+export function nearestStop(sparsity: number, stops: readonly number[]): number {
+  const away = (stop: number) => Math.abs(stop - sparsity);
+  return stops.reduce((best, stop) => (away(stop) < away(best) ? stop : best), stops[0] ?? sparsity);
+}
+
+/** Where a key leads among a few sparsities, ascending; null where the key is none of the slider's. */
+export function stepStops(sparsity: number, key: string, stops: readonly number[]): number | null {
+  const steps: Record<string, number> = {
+    ...{ ArrowRight: 1, ArrowUp: 1, PageUp: 1, ArrowLeft: -1, ArrowDown: -1, PageDown: -1 },
+    ...{ Home: -stops.length, End: stops.length },
+  };
+  const step = steps[key];
+  if (step === undefined) return null;
+  const to = stops.indexOf(nearestStop(sparsity, stops)) + step;
+  return stops[Math.min(stops.length - 1, Math.max(0, to))] ?? null;
+}
+
+/** Those of a few sparsities, ascending, that can be written under the slider without running into one another. */
+export function spacedStops(stops: readonly number[], least = 0.07): number[] {
+  const kept: number[] = [];
+  for (const stop of stops) {
+    const last = kept.at(-1);
+    if (last === undefined || toPlace(stop) - toPlace(last) >= least) kept.push(stop);
+  }
+  return kept;
+}
+
 /** Reads "91", "91.5 %" or "0.915" as a sparsity; null where it is none. "0." and a fraction is a share, the rest percents. */
 export function parseSparsity(text: string): number | null {
   const cleaned = text.trim().replace(",", ".");

@@ -1,0 +1,86 @@
+import { useState } from "preact/hooks";
+import { Announcer } from "../components/Announcer";
+import { ErrorLine } from "../components/ErrorLine";
+import { Expand, Summary } from "../components/Header";
+import { LayerTable } from "../components/LayerTable";
+import { Pictures } from "../components/Pictures";
+import { Predictions } from "../components/Predictions";
+import { Samples } from "../components/Samples";
+import { SparsityBar } from "../components/SparsityBar";
+import { TraceFacts } from "../components/TraceFacts";
+import { ExplorerContext, explorerState, useExplorer } from "../explorerState";
+import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
+import type { PanelState } from "../state";
+import type { ExplorerMessage, Traits } from "../wire";
+import { Neurons } from "./Neurons";
+import type { Images, Recording } from "./recording";
+
+/** A class's name shows that class as the neuron, where the lesson has it. */
+function LessonPredictions({ recording }: { recording: Recording }) {
+  const panel = useExplorer();
+  const { classes } = panel.traits.app.value;
+  return (
+    <Predictions
+      chosen={classIndex(parseNeuron(panel.traits.neuron.value), classes)}
+      what="show what excites this class"
+      onChoose={(index) => panel.connection.set("neuron", logitNeuron(index, classes))}
+      canChoose={(index) => recording.neurons.includes(logitNeuron(index, classes))}
+    />
+  );
+}
+
+/** The Explorer without a kernel: the same parts on what was recorded, and none that would need more. */
+export function Lesson({
+  base,
+  recording,
+  image,
+}: {
+  base: PanelState<Traits, ExplorerMessage>;
+  recording: Recording;
+  image: Images;
+}) {
+  const [panel] = useState(() => explorerState(base));
+  return (
+    <ExplorerContext.Provider value={panel}>
+      <main class="sw-panel">
+        <header class="sw-header">
+          <h1>{recording.title}</h1>
+          <Summary />
+          <div class="sw-actions">
+            <Expand />
+          </div>
+        </header>
+        <ErrorLine />
+        <div class="sw-columns">
+          <div class="sw-column sw-column-sample">
+            <Samples fixed />
+            <LessonPredictions recording={recording} />
+          </div>
+          <div class="sw-column sw-column-pictures">
+            <Pictures />
+            <section class="sw-trace" aria-label="Trace">
+              <SparsityBar stops={recording.sparsities} />
+              <TraceFacts />
+            </section>
+          </div>
+          <div class="sw-column sw-column-neuron">
+            <Neurons recording={recording} image={image} />
+          </div>
+        </div>
+        <details class="sw-left">
+          <summary>
+            <h3>What is left</h3>
+            <span class="sw-secondary">kept weights and relative error, layer by layer</span>
+          </summary>
+          <LayerTable />
+        </details>
+        <footer class="sw-lesson-notes sw-secondary">
+          {recording.notes.map((note) => (
+            <p key={note}>{note}</p>
+          ))}
+        </footer>
+        <Announcer />
+      </main>
+    </ExplorerContext.Provider>
+  );
+}
