@@ -16,7 +16,7 @@ class Progress:
     """`done` of `of` units of a stage.
 
     `"calibrating"`: augmentations; `"solving"`: layers, in parts; `"searching"`: plans judged, of at most so many;
-    `"judging"`: pruned networks.
+    `"measuring"`: layers that are solved; `"judging"`: pruned networks.
     """
 
     stage: str

@@ -7,7 +7,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
@@ -42,6 +42,30 @@ class Pruned:
     energies: Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Sketch:
+    """A trace's weights before they are measured: a network to look through already.
+
+    Attributes:
+        dense: the classifier.
+        weights: layer name → pruned weight.
+    """
+
+    dense: ImageClassifier
+    weights: Mapping[str, Tensor]
+
+    def module(self) -> nn.Module:
+        """See `Trace.module`."""
+        return sparse_module(self.dense, self.weights)
+
+
+@dataclass(frozen=True)
+class Solved(Progress):
+    """Every layer is solved, and measured next. `sketches`: one a plan."""
+
+    sketches: tuple[Sketch, ...] = ()
+
+
 class Pruner:
     """Prunes a classifier for one sample, keeping each layer's factorisation for the next sparsities.
 
@@ -58,6 +82,8 @@ class Pruner:
         self.module = classifier.module()
         self._head = head(classifier)
         self._prepared: dict[tuple[str, int], Prepared] = {}
+        self._energies: dict[tuple[str, int], Tensor] = {}
+        self._dense: Tensor | None = None
         solver(method)
 
     @property
@@ -66,19 +92,34 @@ class Pruner:
         return sum(tensor_sizes(list(self._prepared.values())).values())
 
     def prune(self, calibration: Calibration, plans: Sequence[SparsityPlan]) -> Steps[list[Trace]]:
-        """Solve every layer for all plans at once and measure what comes out. Yields several steps a layer."""
+        """Solve every layer for all plans at once, then measure what came out. Yields several steps a layer.
+
+        When all is solved it yields `Solved`: who waits for the weights alone need not wait any longer.
+        """
         calibrated = [n for n in plans[0].layers if n in calibration.columns]
-        pruned: list[dict[str, Pruned]] = [{} for _ in plans]
+        weights: list[dict[str, Tensor]] = [{} for _ in plans]
         for done, name in enumerate(calibrated):
             yield Progress("solving", done, len(calibrated))
-            steps = self.layer(calibration, name, [plan.sparsities[name] for plan in plans])
+            steps = self._solved(calibration, name, [plan.sparsities[name] for plan in plans])
             solved = yield from within(steps, done, len(calibrated))
-            for layers, layer in zip(pruned, solved, strict=True):
+            for layers, layer in zip(weights, solved, strict=True):
                 layers[name] = layer
+        yield Solved("measuring", 0, len(calibrated), tuple(Sketch(self.classifier, layers) for layers in weights))
+        pruned: list[dict[str, Pruned]] = [{} for _ in plans]
+        for done, name in enumerate(calibrated):
+            if done:
+                yield Progress("measuring", done, len(calibrated))
+            for layers, made in zip(weights, pruned, strict=True):
+                made[name] = self._measure(calibration, name, layers[name])
         return self.traces(plans, pruned, calibration.augmentations)
 
     def layer(self, calibration: Calibration, name: str, sparsities: Sequence[float]) -> Shares[list[Pruned]]:
         """One layer at each sparsity, whatever form it is held in. Yields the share that is done."""
+        solved = yield from self._solved(calibration, name, sparsities)
+        return [self._measure(calibration, name, weight) for weight in solved]
+
+    def _solved(self, calibration: Calibration, name: str, sparsities: Sequence[float]) -> Shares[list[Tensor]]:
+        """A layer's weight at each sparsity."""
         dense, form, pieces = weight(self.module, name), calibration.form(name), calibration.pieces.get(name, 1)
         W = dense.flatten(1)
         if (name, calibration.augmentations) not in self._prepared:
@@ -93,13 +134,17 @@ class Pruner:
             name, self._prepared[name, calibration.augmentations], to_blocks(W, groups, pieces), sparsities
         )
         solved = yield from steps
-        energies = layer_energies(calibration, name, W)
-        made = []
-        for blocks in solved:
-            pruned = like(dense, from_blocks(blocks, groups, pieces))
-            missed = layer_energies(calibration, name, W - pruned.flatten(1))
-            made.append(self.measured(name, pruned, groups, form, energies, missed))
-        return made
+        return [like(dense, from_blocks(blocks, groups, pieces)) for blocks in solved]
+
+    def _measure(self, calibration: Calibration, name: str, pruned: Tensor) -> Pruned:
+        """A solved layer's statistics; the dense one's energies are kept for the next sparsities."""
+        key, W = (name, calibration.augmentations), weight(self.module, name).flatten(1)
+        if key not in self._energies:
+            self._energies = {k: energies for k, energies in self._energies.items() if k[0] != name}
+            self._energies[key] = layer_energies(calibration, name, W)
+        missed = layer_energies(calibration, name, W - pruned.flatten(1))
+        groups, form = groups_of(self.module, name), calibration.form(name)
+        return self.measured(name, pruned, groups, form, self._energies[key], missed)
 
     def prepare(self, weight: Tensor, H: Tensor) -> Prepared:
         """What the solver makes of a layer's Gram matrix, with the options that suit the layer's weight."""
@@ -124,7 +169,8 @@ class Pruner:
         self, plans: Sequence[SparsityPlan], pruned: Sequence[Mapping[str, Pruned]], augmentations: int, **more: Any
     ) -> list[Trace]:
         """The trace of each plan, from its layers. `more`: further attributes of `Trace`."""
-        probabilities = softmax(self.classifier, self.sample)
+        if self._dense is None:
+            self._dense = softmax(self.classifier, self.sample)
         missed = [name for name in plans[0].layers if name not in pruned[0]]  # the forward pass did not come by
         left = self.classifier.left_dense() | dict.fromkeys(missed, "not reached on this sample")
         made = []
@@ -138,7 +184,7 @@ class Pruner:
                     solver=self.method,
                     augmentations=augmentations,
                     seed=self.seed,
-                    agreement=self._agreement(probabilities, weights),
+                    agreement=self._agreement(self._dense, weights),
                     left_dense=left,
                     _weights=weights,
                     _stats=tuple(layer.stats for layer in layers.values()),

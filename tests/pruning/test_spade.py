@@ -16,7 +16,7 @@ from spade_widgets.pruning.calibration import batch_size, calibrate, gram
 from spade_widgets.pruning.forms import from_blocks, to_blocks
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, finish
-from spade_widgets.pruning.pruner import Pruner, row_floor
+from spade_widgets.pruning.pruner import Pruner, Solved, row_floor
 from spade_widgets.pruning.solvers import relative_error, solver
 from spade_widgets.pruning.spade import trace_steps
 
@@ -110,7 +110,14 @@ def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample
     batch = batch_size(tiny)
     calibrating = [Progress("calibrating", done, 70) for done in range(0, 70, batch)]
     assert steps[: len(calibrating)] == calibrating
-    solving = steps[len(calibrating) :]
+    solving, measuring = steps[len(calibrating) : -3], steps[-3:]
+    assert measuring[1:] == [Progress("measuring", done, 3) for done in (1, 2)]
+    assert isinstance(measuring[0], Solved)
+    (sketch,) = measuring[0].sketches
+    made = sw.trace(tiny, picture, plan=plan, augmentations=70)
+    for name, weight in made.weights().items():
+        assert torch.equal(sketch.weights[name], weight)
+    assert torch.equal(sketch.module()(tiny.prepare(picture)).detach(), made.module()(tiny.prepare(picture)).detach())
     assert {step.stage for step in solving} == {"solving"}
     assert {step.of for step in solving} == {3}
     done = [step.done for step in solving]  # layers, in parts
