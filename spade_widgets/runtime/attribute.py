@@ -12,8 +12,9 @@ import logging
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from time import perf_counter
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
+import numpy.typing as npt
 from torch import Tensor
 
 from spade_widgets.attribution.curves import Curve, Mode, curve_steps
@@ -252,7 +253,11 @@ def _attribute(
 def _make(
     session: Session, network: Network, sample: Sample, target: int, method: str
 ) -> Generator[tuple[Progress, float], None, Found]:
-    """A map and what it is worth. Yields its progress and the seconds that it has taken so far."""
+    """A map and what it is worth, from disk or made now. Yields its progress and the seconds that it took so far."""
+    name = session.cache.map_name(network, sample, target, method)
+    kept = session.cache.find(name, _found)
+    if kept is not None:
+        return kept
     seconds = 0.0
     began = perf_counter()
     steps = saliency_steps(network, sample, target, method, seed=session.seed)
@@ -268,8 +273,17 @@ def _make(
     mask, metrics = seen(session, sample).mask, {}
     if mask is not None and not mask.all():
         metrics = {"trojan_auc": trojan_auc(made, mask), "pointing_game": pointing_game(made, mask)}
-    key = hashlib.sha256(made.tobytes()).hexdigest()[:16]
-    return Found(made, seconds + perf_counter() - began, key, metrics)
+    seconds += perf_counter() - began
+    session.cache.keep(name, {"map": made}, {"seconds": seconds, "metrics": metrics})
+    return Found(made, seconds, _digest(made), metrics)
+
+
+def _found(arrays: Mapping[str, npt.NDArray[Any]], values: Mapping[str, Any]) -> Found:
+    return Found(arrays["map"], float(values["seconds"]), _digest(arrays["map"]), dict(values["metrics"]))
+
+
+def _digest(made: Map) -> str:
+    return hashlib.sha256(made.tobytes()).hexdigest()[:16]
 
 
 def _curve(session: Session, question: Question, key: Hashable, found: Found, mode: Mode) -> Steps[Curve]:
@@ -280,7 +294,17 @@ def _curve(session: Session, question: Question, key: Hashable, found: Found, mo
     probabilities = session.probabilities(session.classifier, question.sample)
     target = int(probabilities.argmax()) if question.target is None else question.target
     made = yield from session.mapping.run(
-        ("curve", mode, key),
-        lambda: curve_steps(mode, session.classifier, question.sample, found.map, target, seed=session.seed),
+        ("curve", mode, key), lambda: _walk(session, question.sample, found.map, target, mode)
     )
     return session.store.put(("curve", mode, key), made, 2 * made.changed.nbytes)
+
+
+def _walk(session: Session, sample: Sample, saliency: Map, target: int, mode: Mode) -> Steps[Curve]:
+    """A curve from disk or walked now."""
+    name = session.cache.curve_name(sample, saliency, target, mode)
+    known = session.cache.find(name, lambda arrays, _: Curve(mode, target, arrays["changed"], arrays["probability"]))
+    if known is not None:
+        return known
+    made = yield from curve_steps(mode, session.classifier, sample, saliency, target, seed=session.seed)
+    session.cache.keep(name, {"changed": made.changed, "probability": made.probability}, {})
+    return made

@@ -106,6 +106,8 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
     dense: Renderer | None = None
     if selection.pictures:
         dense = found or session.renderer(classifier, selection.neuron)  # the first takes a second to import Lucent
+        if found is None and dense.steps_done:  # it was found on disk
+            yield Rendered("dense", dense)
     tracing = session.trace(sample, selection.pruning)
     traced_for = rendered_for = 0.0
     while True:
@@ -121,6 +123,7 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
         if dense is not None and rendered_for <= MEANWHILE * traced_for and dense.steps_done < session.steps:
             began = perf_counter()
             dense.step()
+            session.keep(dense)
             rendered_for += perf_counter() - began
             yield Rendered("dense", dense)
     yield Traced(trace)
@@ -134,9 +137,9 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
         yield Working("rendering", done, 2 * session.steps)
         # The one that is behind goes on, so that both come to the same step and the pictures can be compared.
         if dense.steps_done < sparse.steps_done:
-            yield from _advance("dense", dense, session.steps)
+            yield from _advance(session, "dense", dense)
         else:
-            yield from _advance("sparse", sparse, session.steps)
+            yield from _advance(session, "sparse", sparse)
 
 
 def begun(session: Session, selection: Selection) -> dict[Which, Renderer | None]:
@@ -149,7 +152,8 @@ def begun(session: Session, selection: Selection) -> dict[Which, Renderer | None
     return {which: renderer if renderer and renderer.steps_done else None for which, renderer in found.items()}
 
 
-def _advance(which: Which, renderer: Renderer, steps: int) -> Iterator[Rendered]:
-    if renderer.steps_done < steps:
+def _advance(session: Session, which: Which, renderer: Renderer) -> Iterator[Rendered]:
+    if renderer.steps_done < session.steps:
         renderer.step()
+        session.keep(renderer)
         yield Rendered(which, renderer)

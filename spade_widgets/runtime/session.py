@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +23,8 @@ from spade_widgets.pruning.progress import Steps
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers import check_count, check_sparsity
 from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.cache import Cache, Name
+from spade_widgets.runtime.disk import SIZE, Disk
 from spade_widgets.runtime.jobs import WORKER, Worker
 from spade_widgets.runtime.shared import Shared
 from spade_widgets.runtime.store import Store
@@ -62,9 +66,12 @@ class Session:
         samples: at least one.
         augmentations, seed: of every calibration; `seed` also starts every visualization.
         steps: of every visualization.
+        cache: a folder in which traces, finished pictures, saliency maps and curves are found again, also by other
+            kernels and later; None: in memory alone. See `runtime.cache` for what tells one from another.
+        cache_size: bytes kept in that folder, from 1; the least recently used goes first.
 
     Raises:
-        InputError: if there is no sample, or a number is too small.
+        InputError: if there is no sample, a number is too small, or the folder cannot be made.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Session:
         augmentations: int = 256,
         steps: int = 256,
         seed: int = 0,
+        cache: str | Path | None = None,
+        cache_size: int = SIZE,
         worker: Worker = WORKER,
     ) -> None:
         self.classifier = classifier
@@ -83,6 +92,16 @@ class Session:
         self.seed = whole("seed", seed, least=0)
         self.worker = worker
         self.store = Store()
+        #: What is found again by other kernels.
+        self.cache = Cache(
+            None if cache is None else Disk(cache, cache_size),
+            classifier,
+            worker,
+            augmentations=self.augmentations,
+            seed=self.seed,
+            steps=self.steps,
+        )
+        self._pictures: WeakKeyDictionary[Renderer, Name | None] = WeakKeyDictionary()
         self._lock = threading.Lock()
         self._samples: dict[str, Sample] = {}
         self._solved: dict[Hashable, dict[float, Hashable]] = {}
@@ -232,6 +251,14 @@ class Session:
 
     def _trace(self, key: Hashable, sample: Sample, pruning: Pruning) -> Steps[Trace]:
         plan = self.plan(pruning)
+        name = self.cache.trace_name(sample, plan, self.solver(pruning))
+        made = self.cache.trace(name, sample)
+        if made is None:
+            made = yield from self._make_trace(sample, pruning, plan)
+            self.cache.keep_trace(name, made)
+        return self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
+
+    def _make_trace(self, sample: Sample, pruning: Pruning, plan: SparsityPlan) -> Steps[Trace]:
         calibration = yield from self._calibration(sample, plan)
         method = self.solver(pruning)
         pruner_key = ("pruner", sample.id, frozenset(plan.layers), method)
@@ -241,7 +268,7 @@ class Session:
         self.store.put(pruner_key, pruner, max(calibration.nbytes, pruner.nbytes))
         made = (yield from pruner.prune(calibration, [plan]))[0]
         self.store.put(pruner_key, pruner, pruner.nbytes)
-        return self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
+        return made
 
     def _calibration(self, sample: Sample, plan: SparsityPlan) -> Steps[Calibration]:
         """From the store, or made now. Left off, it goes on from there next time: a slider moves often meanwhile."""
@@ -267,10 +294,17 @@ class Session:
         if known is not None:
             return known
         made = Renderer(network, neuron, seed=self.seed)
+        name = self._pictures[made] = self.cache.picture_name(network, neuron)
+        self.cache.picture(name, made)
         # The picture, Adam's two moments and the module's own structure, and the trace's weights that it keeps alive.
         weights = network.weights().values() if isinstance(network, Trace) else ()
         own = 48 * made.size[0] * made.size[1] + 2**20
         return self.store.put(key, made, own + sum(w.numel() * w.element_size() for w in weights))
+
+    def keep(self, renderer: Renderer) -> None:
+        """Say after each step of a picture that `renderer` gave: once it is finished, it is kept on disk too."""
+        if renderer.steps_done == self.steps:
+            self.cache.keep_picture(self._pictures.get(renderer), renderer)
 
     def _renderer_key(self, network: Network, neuron: Neuron) -> Hashable:
         return "renderer", self.name(network), neuron

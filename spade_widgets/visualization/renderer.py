@@ -24,6 +24,7 @@ from spade_widgets.visualization.objective import Objective, Target, target_of
 from spade_widgets.visualization.parameterization import Canvas, Samples, parameterization
 from spade_widgets.visualization.pictures import grid, opacity, to_picture
 from spade_widgets.visualization.redirect import RedirectedReLUs
+from spade_widgets.visualization.snapshot import Snapshot, put_back, take
 
 MIN_SIZE, MAX_SIZE = 16, 1024
 
@@ -238,6 +239,35 @@ class Renderer:
             raise
         self._moved = False
         self._importance = torch.zeros_like(self._importance)
+
+    def snapshot(self) -> Snapshot:
+        """Where it stands, copied: another renderer of the same network, neuron and options goes on from there."""
+        with self._lock:
+            return take(self._kept(), self._optimizer, self._counted())
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from where another one stood, bit for bit.
+
+        Raises:
+            InputError: if it is a picture of another size or kind.
+        """
+        with self._lock:
+            put_back(snapshot, self._kept(), self._optimizer, self._counted())
+            counted = snapshot.numbers
+            self.steps_done, self.activation = counted["steps_done"], counted["activation"]
+            self.seconds, self._moved = counted["seconds"], counted["moved"]
+            self._next = None
+
+    def _kept(self) -> dict[str, Tensor]:
+        return {"leaf": self._leaf, "importance": self._importance}
+
+    def _counted(self) -> dict[str, int | float | None]:
+        return {
+            "steps_done": self.steps_done,
+            "activation": self.activation,
+            "seconds": self.seconds,
+            "moved": self._moved,
+        }
 
     def images(self) -> Tensor:
         """All pictures as they are: (n, 3, h, w) float32 in 0…1, on the CPU."""
