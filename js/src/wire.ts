@@ -90,7 +90,8 @@ export interface TraceInfo {
   dense_class: string;
   sparse_class: string;
   kl: number;
-  seconds: number;
+  /** Null in a lesson, which may have found the trace rather than made it. */
+  seconds: number | null;
   augmentations: number;
   dense_layers: number;
   layers: TraceLayer[];

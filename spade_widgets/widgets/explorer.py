@@ -17,6 +17,18 @@ from spade_widgets.runtime.explore import Event, Selection, Which, begun, explor
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Source
+from spade_widgets.widgets.export import (
+    SPARSITIES,
+    Neurons,
+    Samples,
+    Sparsities,
+    choose_neurons,
+    choose_samples,
+    choose_sparsities,
+    export,
+)
+from spade_widgets.widgets.export_page import check_place
+from spade_widgets.widgets.export_record import Lesson
 from spade_widgets.widgets.opening import Model, open_panel
 from spade_widgets.widgets.panel import Panel
 from spade_widgets.widgets.recipe import recipe
@@ -128,6 +140,55 @@ class Explorer(Panel, ExplorerWire):
             "channels": channels,
             **{name: getattr(self, name) for name in rest},
         }
+
+    def export_html(
+        self,
+        path: str | Path = "lesson.html",
+        *,
+        samples: Samples | None = None,
+        neurons: Neurons | None = None,
+        sparsities: Sparsities | None = None,
+        title: str = "SPADE Explorer",
+        max_mb: float = 50,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a lesson: the panel as one page that needs neither a kernel nor the network.
+
+        It shows each of the samples with each of the neurons at each of the sparsities, pruned as is selected now. What
+        the panel has computed already is not computed again. The rest is computed on the worker, in turn with what the
+        panels do; the caller waits. Interrupted, it leaves no file, and goes on from there the next time. How far it
+        is, and the file's size before it is written, are printed.
+
+        Args:
+            path: of the file, ending in `.html`. A lesson that is there is replaced.
+            samples: each as `sample` can be set; a folder's; new ones come to the panel's. Default: the current one and
+                the first others, four in all.
+            neurons: each as `neuron` can be set. Default: the current one and one more: the class that the current
+                sample is taken for or, where that is the current one, the channel of `layer` that it excites most.
+            sparsities: in [0, 1). Default: 0.5, 0.8, 0.9, 0.95, 0.98 and the current one.
+            title: of the page; text, never markup.
+            max_mb: megabytes that the file may have.
+            overwrite: whether to replace a file that is no lesson, too.
+
+        Returns:
+            Where it was written.
+
+        Raises:
+            InputError: if something given cannot be used, the file would be too large, or cannot be written.
+            SpadeError: if something cannot be computed.
+        """
+        place = check_place(path, max_mb, overwrite=overwrite)
+        session, selection = self.session, self._selection()
+        lesson = Lesson(
+            title=str(title),
+            neurons=choose_neurons(session, selection, neurons),
+            sparsities=choose_sparsities((*SPARSITIES, self.sparsity) if sparsities is None else sparsities),
+            samples=choose_samples(session.samples, selection.sample, samples, self._find),
+            pruning=selection.pruning,
+            sample=selection.sample,
+            neuron=selection.neuron,
+        )
+        return export(session, lesson, self.app, place)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most.

@@ -38,13 +38,13 @@ def prediction_rows(names: Sequence[str], dense: Tensor, sparse: Tensor | None) 
     ]
 
 
-def trace_facts(trace: Trace, sparsity: float, seconds: float) -> dict[str, Any]:
+def trace_facts(trace: Trace, sparsity: float, seconds: float | None) -> dict[str, Any]:
     """What a trace is and what it cost.
 
     Args:
         trace: what is told of.
         sparsity: that was asked for, in [0, 1).
-        seconds: that it took.
+        seconds: that it took, where that is known.
     """
     names = trace.dense.class_names
     return {

@@ -136,17 +136,19 @@ class Panel(PanelWire):
 
     @sample.setter
     def sample(self, value: Source | int | np.integer[Any]) -> None:
+        self.sample_id = self._find(value).id
+
+    def _find(self, value: Source | int | np.integer[Any]) -> Sample:
+        """The sample that is meant; one that is not among the panel's comes to them."""
         known = self.session.samples
         if isinstance(value, int | np.integer):
             if not -len(known) <= value < len(known):
                 raise InputError(f"There is no sample {value}: they are numbered 0 to {len(known) - 1}.")
-            self.sample_id = known[value].id
-            return
+            return known[int(value)]
         for candidate in known:
             if isinstance(value, str) and value in (candidate.id, candidate.title):
-                self.sample_id = candidate.id
-                return
-        self.sample_id = self._add(Sample.read(value)).id
+                return candidate
+        return self._add(Sample.read(value))
 
     @property
     def trace(self) -> Trace | None:

@@ -68,7 +68,7 @@ export function TraceFacts() {
           <span>error not measured</span>
         )}
         <span class="sw-secondary">
-          {trace.augmentations} augmentations · {seconds(trace.seconds)}
+          {trace.augmentations} augmentations{trace.seconds !== null && ` · ${seconds(trace.seconds)}`}
         </span>
       </p>
     </div>
