@@ -16,9 +16,7 @@ export interface RenderProps {
 export interface PanelKind<T extends CommonTraits, M extends object> {
   /** What a trait is while Python has not set it; its keys are the traits that are followed. */
   defaults(model: AnyModel): T;
-  /** What is on screen, and the part of it that somebody has to see for work to be worth it (default: all). */
   show(panel: PanelState<T, M>): ComponentChild;
-  watched?: string;
 }
 
 export function mount<T extends CommonTraits, M extends object>(
@@ -39,8 +37,7 @@ export function mount<T extends CommonTraits, M extends object>(
   // What every panel has in common is all that the common components see of it.
   const common = panel as unknown as PanelState;
   renderTree(<PanelContext.Provider value={common}>{kind.show(panel)}</PanelContext.Provider>, root);
-  const watched = kind.watched ? root.querySelector(kind.watched) : null;
-  const unwatch = watchVisibility(common, watched ?? root);
+  const unwatch = watchVisibility(common);
 
   return () => {
     unwatch();

@@ -71,6 +71,22 @@ export interface Mounted {
   sent(type: string): Record<string, unknown>[];
 }
 
+/** What is on screen is said by the test; at first everything is. */
+export class Screen {
+  static watching: Screen[] = [];
+  constructor(private readonly callback: (entries: { isIntersecting: boolean }[]) => void) {}
+  observe() {
+    Screen.watching.push(this);
+    this.callback([{ isIntersecting: true }]);
+  }
+  disconnect() {
+    Screen.watching.splice(Screen.watching.indexOf(this), 1);
+  }
+  static show(visible: boolean) {
+    for (const one of Screen.watching) one.callback([{ isIntersecting: visible }]);
+  }
+}
+
 /** Lets decoding, effects and rendering come to an end. */
 export async function settle(): Promise<void> {
   await act(async () => {
@@ -80,6 +96,7 @@ export async function settle(): Promise<void> {
 
 export async function mount(changes: Partial<Traits> = {}, host?: Host, model?: FakeModel): Promise<Mounted> {
   const drawn: number[] = [];
+  vi.stubGlobal("IntersectionObserver", Screen);
   vi.stubGlobal("createImageBitmap", async (blob: Blob) => {
     const bytes = new Uint8Array(await blob.arrayBuffer());
     if (blob.type === "") throw new Error("no picture");

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { afterEach, expect, test, vi } from "vitest";
-import { find, type Mounted, mount, png, press, settle, traits, type } from "./panel.setup";
+import { find, type Mounted, mount, png, press, Screen, settle, traits, type } from "./panel.setup";
 
 const mounted: Mounted[] = [];
 const show = async (...args: Parameters<typeof mount>) => {
@@ -389,6 +389,29 @@ test("a view that leaves takes every listener with it, and its neighbour stays",
   expect(first.sent("visible").at(-1)).toMatchObject({ visible: false });
   for (const [name, callback] of documentOn.mock.calls)
     expect(documentOff.mock.calls.some((call) => call[0] === name && call[1] === callback)).toBe(true);
+});
+
+test("a view says whether it is seen, again when it is asked, and that it goes with the page", async () => {
+  const panel = await show();
+  const said = () => panel.sent("visible").map((message) => message.visible);
+  expect(said()).toEqual([true]);
+  Screen.show(true);
+  expect(said()).toEqual([true]);
+  panel.model.emit("msg:custom", { type: "look" }, []);
+  expect(said()).toEqual([true, true]);
+  Screen.show(false);
+  expect(said()).toEqual([true, true, false]);
+  panel.model.emit("msg:custom", { type: "look" }, []); // who is not seen has said so
+  expect(said()).toHaveLength(3);
+  Screen.show(true);
+  window.dispatchEvent(new Event("pagehide"));
+  expect(said().slice(3)).toEqual([true, false]);
+  window.dispatchEvent(new Event("pageshow"));
+  expect(said().slice(5)).toEqual([true]);
+  await panel.unmount();
+  expect(said().slice(6)).toEqual([false]);
+  window.dispatchEvent(new Event("pageshow"));
+  expect(said()).toHaveLength(7);
 });
 
 test("keys stay in the panel, and the Lab's shortcuts are off in it", async () => {

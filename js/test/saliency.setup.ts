@@ -6,7 +6,7 @@ import { FakeModel } from "../demo/fakeModel";
 import type { Host } from "../src/model";
 import saliency from "../src/panels/saliency";
 import { type CellInfo, noCell, type SaliencyTraits, saliencyDefaults } from "../src/saliencyWire";
-import { traits as explorer, png, settle } from "./panel.setup";
+import { traits as explorer, png, Screen, settle } from "./panel.setup";
 
 /** float32 values as they come from a kernel: a view at an odd offset of a larger buffer. */
 export function floats(values: readonly number[], offset = 5): DataView {
@@ -78,6 +78,7 @@ export async function mount(
   model?: FakeModel,
 ): Promise<Mounted> {
   const put = new WeakMap<HTMLCanvasElement, number[]>();
+  vi.stubGlobal("IntersectionObserver", Screen);
   vi.stubGlobal("createImageBitmap", async () => ({ width: 3, height: 2, close: () => {} }));
   vi.spyOn(HTMLCanvasElement.prototype, "getContext").mockImplementation(function (
     this: HTMLCanvasElement,

@@ -113,6 +113,14 @@ class Worker:
             self._drop(owner)
             self._changed.notify()
 
+    def cancel_all(self, owner: Hashable) -> None:
+        """Drop the owner's job and those of its parts: the owners that are a tuple which it begins."""
+        with self._changed:
+            for known in list(self._jobs):
+                if known == owner or (isinstance(known, tuple) and known[:1] == (owner,)):
+                    self._drop(known)
+            self._changed.notify()
+
     def close(self, timeout: float = 10) -> None:
         """Drop all jobs and end the thread, after the step that it is in. A later job starts a new one.
 

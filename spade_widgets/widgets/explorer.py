@@ -200,17 +200,29 @@ class Explorer(Panel, ExplorerWire):
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - time.monotonic())
 
-        if self._embedding is not None and not self._embedding.finished.wait(left()):
-            return False
-        if not super().wait(left()):
-            return False
-        return self.saliency_panel is None or bool(self.saliency_panel.wait(left()))
+        with self._awaited():
+            if self._embedding is not None and not self._embedding.finished.wait(left()):
+                return False
+            if not super().wait(left()):
+                return False
+            return self.saliency_panel is None or bool(self.saliency_panel.wait(left()))
+
+    def stop(self) -> None:
+        """Stop computing, the maps too where they are in the middle; what is done stays."""
+        super().stop()
+        if (maps := self.saliency_panel) is not None and maps._active:
+            maps.stop()
+
+    def resume(self) -> None:
+        """Go on from where it was stopped."""
+        super().resume()
+        if (maps := self.saliency_panel) is not None and maps._active:
+            maps.resume()
 
     def close(self) -> None:
         """Take the panel off the screen and drop its work."""
         super().close()
         if self._open:
-            self.session.worker.cancel((self, "saliency"))
             for part in (self.chart, self.saliency_panel):
                 if part is not None:
                     part.close()
@@ -266,8 +278,6 @@ class Explorer(Panel, ExplorerWire):
         kind = content.get("type")
         if kind == "ack":
             self._screen.frames.acknowledge(str(content.get("which")), int(content.get("seq", 0)))
-        elif kind == "visible":
-            self._screen.frames.view(str(content.get("view")), visible=bool(content.get("visible")))
         elif kind == "chart" and self.chart is None:
             self._besides("chart", self._screen.make_chart())
         else:

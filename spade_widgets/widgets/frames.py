@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from spade_widgets.widgets.views import Views
+
 #: Frames of one picture that may be under way at once.
 IN_FLIGHT = 2
 #: Seconds between two frames of a picture: no eye sees more, and encoding them would slow the rendering down.
@@ -29,19 +31,15 @@ class Frames:
 
     Attributes:
         send: sends a message and its buffers to every live view.
+        views: who sees the page.
         clock: seconds, monotonic.
     """
 
     send: Callable[[dict[str, Any], list[bytes]], None]
+    views: Views
     clock: Callable[[], float] = time.monotonic
     _streams: dict[str, _Stream] = field(default_factory=dict)
-    _views: set[str] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def seen(self) -> bool:
-        """Whether any view is on screen."""
-        return bool(self._views)
 
     def offer(self, which: str, content: dict[str, Any], encode: Callable[[], bytes]) -> bool:
         """Send a frame if the page can take it now; only then is it encoded. Returns whether it was sent."""
@@ -49,7 +47,11 @@ class Frames:
             stream = self._streams.setdefault(which, _Stream())
             now = self.clock()
             waiting = stream.sent - stream.acknowledged
-            if not self.seen or now - stream.last < INTERVAL or (waiting >= IN_FLIGHT and now - stream.last < LOST):
+            if (
+                not self.views.seen
+                or now - stream.last < INTERVAL
+                or (waiting >= IN_FLIGHT and now - stream.last < LOST)
+            ):
                 return False
             if waiting >= IN_FLIGHT:
                 stream.acknowledged = stream.sent
@@ -65,11 +67,3 @@ class Frames:
             stream = self._streams.get(which)
             if stream is not None and stream.acknowledged < seq <= stream.sent:
                 stream.acknowledged = seq
-
-    def view(self, name: str, *, visible: bool) -> None:
-        """A view came on screen or went off it. A view that went away for good says so as it goes."""
-        with self._lock:
-            if visible:
-                self._views.add(name)
-            else:
-                self._views.discard(name)

@@ -26,6 +26,7 @@ from spade_widgets.widgets.images import thumbnail
 from spade_widgets.widgets.link import Link
 from spade_widgets.widgets.opening import Opened
 from spade_widgets.widgets.screen import PanelScreen
+from spade_widgets.widgets.views import Views
 from spade_widgets.widgets.wire import SHARED, PanelWire
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Panel(PanelWire):
     _screen: PanelScreen[Any]
     _open = False  # until all of it is made
     _closed = False
-    #: Whether it works; one that is hidden does not.
+    #: Whether it is to work at all: the Explorer's Saliency panel does while it is in the middle.
     _active = True
 
     def __init__(self, opened: Opened, session: Session, sample_id: str, pruning: Pruning, **traits: Any) -> None:
@@ -70,6 +71,8 @@ class Panel(PanelWire):
         self._listing = threading.Lock()
         self._numbers = itertools.count()
         self._links: list[Link] = []
+        self._awaiting = 0
+        self.views = Views(lambda: self.send({"type": "look"}))
         super().__init__(
             sample_id=sample_id,
             sparsity=pruning.sparsity,
@@ -103,7 +106,7 @@ class Panel(PanelWire):
         self._start()
 
     def _work(self, active: bool) -> None:
-        """Whether the panel is to work: hidden, it leaves off where it is."""
+        """Whether the panel is to work at all; if not, it leaves off where it is."""
         with self._starting:
             if active == self._active:
                 return
@@ -112,6 +115,22 @@ class Panel(PanelWire):
                 self._start()
             else:
                 self.stop()
+
+    def _worthwhile(self) -> bool:
+        """Whether somebody sees it, or waits for it; one that was never on a page works for whoever made it."""
+        return self._awaiting > 0 or self.views.seen or not self.views.shown
+
+    @contextmanager
+    def _awaited(self) -> Iterator[None]:
+        """Within, it works though nobody sees it."""
+        with self._starting:
+            self._awaiting += 1
+        self.session.worker.look_again()
+        try:
+            yield
+        finally:
+            with self._starting:
+                self._awaiting -= 1
 
     # What a kind of panel says
 
@@ -158,11 +177,12 @@ class Panel(PanelWire):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while (job := self._job) is not None:
-            if not job.finished.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
-                return False
-            if job is self._job:  # else it was superseded meanwhile
-                break
+        with self._awaited():
+            while (job := self._job) is not None:
+                if not job.finished.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    return False
+                if job is self._job:  # else it was superseded meanwhile
+                    break
         return True
 
     def stop(self) -> None:
@@ -180,7 +200,7 @@ class Panel(PanelWire):
         if self._open:
             with self._starting:
                 self._closed = True
-                self.session.worker.cancel(self)
+                self.session.worker.cancel_all(self)
             for link in self._links:
                 link.end()
             self._links.clear()
@@ -227,6 +247,7 @@ class Panel(PanelWire):
                 super().set_state({name: list(value) if isinstance(value, tuple) else value})  # as in JSON
         if not sync_data.keys().isdisjoint(ours):  # also when it is what was selected already
             self.error = " ".join(problems)
+            self.session.worker.favour(self)  # it was touched, whatever followed it
 
     # What happens then
 
@@ -245,13 +266,24 @@ class Panel(PanelWire):
                 return
             selection = self._selection()
             self.code = self._recipe(selection)
-            # Hidden, nothing is computed; but nothing old passes for what was selected meanwhile.
-            steps = self._run(selection) if self._active else self._screen.stopped(selection)
-            self._job = self.session.worker.submit(self, steps, self._failed)
+            # At rest, nothing is computed; but nothing old passes for what was selected meanwhile.
+            if not self._active:
+                self._job = self.session.worker.submit(self, self._screen.stopped(selection), self._failed)
+                return
+            marked = threading.Event()  # the same holds where nobody looks: so far it always comes
+            self._job = self.session.worker.submit(
+                self,
+                self._run(selection, marked),
+                self._failed,
+                runs=lambda: not marked.is_set() or self._worthwhile(),
+            )
 
-    def _run(self, selection: Any) -> Steps:
+    def _run(self, selection: Any, marked: threading.Event) -> Steps:
         """On the worker's thread: every event to the screen, one a step."""
         self._screen.begin(selection)
+        marked.set()
+        if not self._worthwhile():
+            yield
         for event in self._events(selection):
             self._screen.show(selection, event)
             yield
@@ -270,7 +302,7 @@ class Panel(PanelWire):
 
     def _besides(self, name: str, steps: Steps, *, idle: bool = False) -> Job:
         """Run something besides the panel's main job, in the place of what runs so named. `idle`: see `submit`."""
-        return self.session.worker.submit((self, name), steps, self._say, idle=idle)
+        return self.session.worker.submit((self, name), steps, self._say, idle=idle, runs=self._worthwhile)
 
     def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         """A message from the page. Nothing is computed here: the kernel's own thread waits for it."""
@@ -281,6 +313,9 @@ class Panel(PanelWire):
             self.resume()
         elif kind == "dismiss":
             self.error = ""
+        elif kind == "visible":
+            self.views.view(str(content.get("view")), visible=bool(content.get("visible")))
+            self.session.worker.look_again()
         elif kind == "add":
             names = [str(file.get("name", "")) for file in content.get("files", [])]
             adding = self._read_files(list(zip(names, buffers, strict=False)))

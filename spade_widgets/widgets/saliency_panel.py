@@ -172,10 +172,11 @@ class SaliencyPanel(Panel, SaliencyWire):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all maps, and the curves if asked for, are there (or stopped); whether they are in time."""
         began = time.monotonic()
-        if not super().wait(timeout):
-            return False
-        left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
-        return self._walking is None or self._walking.finished.wait(left)
+        with self._awaited():
+            if not super().wait(timeout):
+                return False
+            left = None if timeout is None else max(0.0, timeout - (time.monotonic() - began))
+            return self._walking is None or self._walking.finished.wait(left)
 
     def stop(self) -> None:
         """Stop computing, curves too; what is done stays."""
@@ -185,9 +186,6 @@ class SaliencyPanel(Panel, SaliencyWire):
 
     def close(self) -> None:
         """Take the panel off the screen and drop its work."""
-        if self._open:
-            with self._starting:
-                self._leave_curves()
         super().close()
         if self._open and self.curves is not None:
             self.curves.close()

@@ -121,7 +121,7 @@ class Screen(PanelScreen[Selection]):
 
     def __init__(self, panel: ExplorerWire) -> None:
         super().__init__(panel)
-        self.frames = Frames(panel.send)
+        self.frames = Frames(panel.send, panel.views)
         # What each picture on screen is of.
         self._showing: Mapping[Which, Hashable] = {}
         panel.dense = picture_facts(panel.neuron, "empty", None, panel.session.steps)

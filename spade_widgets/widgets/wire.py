@@ -10,6 +10,7 @@ import traitlets as t
 
 from spade_widgets.errors import InputError
 from spade_widgets.runtime.session import Session
+from spade_widgets.widgets.views import Views
 
 STATIC = Path(__file__).parent / "static"
 #: What every panel selects, in the panel and from Python alike.
@@ -36,9 +37,11 @@ class PanelWire(anywidget.AnyWidget):
 
     Attributes:
         session: what is shown.
+        views: who sees it.
     """
 
     session: Session
+    views: Views
 
     # Of no type, so that `_accepted` alone says what is wrong with a value: `t.Any` would let None through.
     sample_id: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)

@@ -246,11 +246,11 @@ def test_notifications_are_not_lost_among_threads(panel: Explorer) -> None:
 class _Idle:
     """A worker that does nothing: the handlers alone are looked at."""
 
-    def submit(self, *_: Any) -> None:
+    def submit(self, *_: Any, **__: Any) -> None:
         return None
 
-    def cancel(self, _owner: Any) -> None:
-        return None
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_: None
 
 
 def test_two_threads_select_and_the_last_start_sees_both(panel: Explorer, monkeypatch: pytest.MonkeyPatch) -> None:

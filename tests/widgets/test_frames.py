@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from spade_widgets.widgets.frames import IN_FLIGHT, INTERVAL, LOST, Frames
+from spade_widgets.widgets.views import Views
 
 
 @dataclass
@@ -20,7 +21,8 @@ class Page:
     encoded: int = 0
 
     def __post_init__(self) -> None:
-        self.frames = Frames(self.send, lambda: self.now)
+        self.views = Views(lambda: None, lambda: self.now)
+        self.frames = Frames(self.send, self.views, lambda: self.now)
 
     def send(self, content: dict[str, Any], buffers: list[bytes]) -> None:
         assert buffers == [b"pixels"]
@@ -39,7 +41,7 @@ class Page:
 @pytest.fixture
 def page() -> Page:
     page = Page()
-    page.frames.view("cell", visible=True)
+    page.views.view("cell", visible=True)
     return page
 
 
@@ -112,20 +114,20 @@ def test_late_and_odd_acknowledgements_make_no_room(page: Page) -> None:
 
 def test_nothing_to_a_page_that_nobody_sees() -> None:
     page = Page()
-    assert not page.frames.seen
+    assert not page.views.seen
     assert not any(page.offer() for _ in range(5))
-    page.frames.view("a", visible=True)
-    page.frames.view("b", visible=True)
-    page.frames.view("a", visible=False)
-    assert page.frames.seen
+    page.views.view("a", visible=True)
+    page.views.view("b", visible=True)
+    page.views.view("a", visible=False)
+    assert page.views.seen
     assert page.offer()
-    page.frames.view("b", visible=False)
-    page.frames.view("b", visible=False)
-    page.frames.view("never seen", visible=False)
-    assert not page.frames.seen
+    page.views.view("b", visible=False)
+    page.views.view("b", visible=False)
+    page.views.view("never seen", visible=False)
+    assert not page.views.seen
     page.frames.acknowledge("dense", 1)
     assert not page.offer()
-    page.frames.view("a", visible=True)
+    page.views.view("a", visible=True)
     assert page.offer()
     assert page.encoded == 2
 
@@ -133,7 +135,7 @@ def test_nothing_to_a_page_that_nobody_sees() -> None:
 def test_a_worker_offers_while_others_acknowledge() -> None:
     """The count of what is under way holds, whoever answers from wherever."""
     page = Page()
-    page.frames.view("cell", visible=True)
+    page.views.view("cell", visible=True)
     over = threading.Event()
     wrong: list[Exception] = []
 
@@ -141,8 +143,8 @@ def test_a_worker_offers_while_others_acknowledge() -> None:
         try:
             while not over.is_set():
                 page.frames.acknowledge("dense", len(page.sent))
-                page.frames.view("other", visible=True)
-                page.frames.view("other", visible=False)
+                page.views.view("other", visible=True)
+                page.views.view("other", visible=False)
         except Exception as error:  # noqa: BLE001 - whatever a race raises
             wrong.append(error)
 

@@ -56,7 +56,6 @@ const render = (props: RenderProps) =>
   mount<Traits, ExplorerMessage>(props, {
     defaults: () => defaults,
     show: (base) => <Explorer base={base} />,
-    watched: ".sw-pictures",
   });
 
 export default { render };
