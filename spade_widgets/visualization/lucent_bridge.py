@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,8 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-#: (n, 3, h, w) → (n, 3, h', w'), differentiable; may draw random numbers.
-Transform: TypeAlias = Callable[[Tensor], Tensor]
+from spade_widgets.visualization.transforms import DEGREES, SCALES, Reach, Seeded, Transform
 
 _lock = threading.Lock()
 
@@ -44,49 +43,22 @@ def objectives() -> Any:
 
 
 def standard_transforms(size: tuple[int, int]) -> list[Transform]:
-    """Lucent's standard transforms, their pixels scaled to the picture.
+    """Lucent's own standard transforms, one after the other, their pixels scaled to the picture; see `Reach`.
 
-    Lucent's are tuned for 224 px: grey margin of 12, shift by up to 8, scale by 0.9 to 1.1, turn by up to 10°, shift by
-    up to 4. On a 64 px picture a margin of 12 would be more than a third of what the network sees.
+    A `Renderer` uses `turns_and_shifts`, which moves a picture alike in a fifth of the time.
 
     Args:
         size: rows and columns of the picture, in pixels.
     """
     transform = _module("transform")
-    unit = max(size) / 224
+    reach = Reach.of(size)
     return [
-        transform.pad(max(2, round(12 * unit)), mode="constant", constant_value=0.5),
-        transform.jitter(max(2, round(8 * unit))),  # shifts by 0 to d − 1 pixels; d of 1 would be none
-        transform.random_scale([1 + (i - 5) / 50 for i in range(11)]),
-        transform.random_rotate([*range(-10, 11), *(5 * [0])]),
-        transform.jitter(max(2, round(4 * unit))),
+        transform.pad(reach.margin, mode="constant", constant_value=0.5),
+        transform.jitter(reach.first),
+        transform.random_scale(list(SCALES)),
+        transform.random_rotate(list(DEGREES)),
+        transform.jitter(reach.second),
     ]
-
-
-def crops_and_noise(size: tuple[int, int]) -> list[Transform]:
-    """MACO's transforms: a square of the picture anywhere in it, enlarged to the whole, and normal noise.
-
-    The network so sees the picture from near and from farther away, and each part of it must stand for itself. Sides of
-    0.3 to 0.8 and noise of 0.1 are ours, chosen by eye on the built-in classifier; the paper's are for pictures larger
-    than the network's input.
-
-    Args:
-        size: rows and columns of the picture, in pixels.
-    """
-
-    def crop(images: Tensor) -> Tensor:
-        random_numbers: np.random.Generator = _module("transform").np.random
-        share = random_numbers.uniform(0.3, 0.8)
-        rows, cols = (max(1, round(side * share)) for side in size)
-        top, left = (int(random_numbers.integers(0, s - part + 1)) for s, part in zip(size, (rows, cols), strict=True))
-        seen = images[:, :, top : top + rows, left : left + cols]
-        return F.interpolate(seen, size, mode="bilinear", align_corners=False)
-
-    def noise(images: Tensor) -> Tensor:
-        drawn = _module("transform").np.random.standard_normal(tuple(images.shape), dtype=np.float32)
-        return images + 0.1 * torch.from_numpy(drawn).to(images.device)
-
-    return [crop, noise]
 
 
 def transform_image(
@@ -95,19 +67,22 @@ def transform_image(
     """Apply transforms in turn, with the random numbers of this seed and step.
 
     Args:
-        transforms: Lucent's, or any like them.
+        transforms: ours, Lucent's, or any like them.
         images: (n, 3, h, w) in 0…1.
         seed: with `step`, all that the random numbers depend on.
         step: see `seed`.
         fork_global: also seed the global generators of torch, NumPy and Python for the duration, and put them back:
-            needed for transforms that are not Lucent's. Other threads that draw meanwhile are disturbed by it.
+            needed for transforms that are neither ours nor Lucent's. Other threads that draw meanwhile are disturbed.
     """
     sequence = np.random.SeedSequence([seed, step])
-    with _lucent_on(images.device, np.random.default_rng(sequence)):
+    generator = np.random.default_rng(sequence)
+    if all(isinstance(transform, Seeded) for transform in transforms):
+        return _apply(transforms, images, generator)
+    with _transforms_on(images.device, generator):
         if not fork_global:
-            return _apply(transforms, images)
+            return _apply(transforms, images, generator)
         with _global_generators(int(sequence.generate_state(1)[0]), images.device):
-            return _apply(transforms, images)
+            return _apply(transforms, images, generator)
 
 
 def fourier_image(
@@ -127,13 +102,13 @@ def fourier_image(
         gives (n, 3, h, w) in 0…1.
     """
     spatial = _module("param.spatial")
-    with _lucent_on(device), _DrawFrom([torch.Generator("cpu").manual_seed(seed) for seed in seeds]):
+    with _images_on(device), _DrawFrom([torch.Generator("cpu").manual_seed(seed) for seed in seeds]):
         (spectrum,), correlated = spatial.fft_image((len(seeds), 3, *size))
     # Lucent's own `to_valid_rgb` puts this matrix on the GPU wherever there is one, also for a model on the CPU.
     mixing = color_mixing(torch.float32).to(device)
 
     def picture() -> Tensor:
-        return torch.sigmoid(torch.einsum("nchw,dc->ndhw", correlated(), mixing))
+        return torch.sigmoid((mixing @ correlated().flatten(2)).unflatten(2, size))
 
     return spectrum, picture
 
@@ -156,9 +131,9 @@ def fit(images: Tensor, size: tuple[int, int]) -> Tensor:
     return images[:, :, top : top + size[0], left : left + size[1]]
 
 
-def _apply(transforms: Sequence[Transform], images: Tensor) -> Tensor:
+def _apply(transforms: Sequence[Transform], images: Tensor, generator: np.random.Generator) -> Tensor:
     for transform in transforms:
-        images = transform(images)
+        images = transform.apply(images, generator) if isinstance(transform, Seeded) else transform(images)
     return images
 
 
@@ -192,17 +167,26 @@ class _DrawFrom(TorchFunctionMode):
 
 
 @contextmanager
-def _lucent_on(device: torch.device, generator: np.random.Generator | None = None) -> Iterator[None]:
-    transform, spatial = _module("transform"), _module("param.spatial")
+def _images_on(device: torch.device) -> Iterator[None]:
+    spatial = _module("param.spatial")
     with _lock:
-        before = transform.device, spatial.device, transform.np
-        transform.device = spatial.device = device
-        if generator is not None:
-            transform.np = _Numpy(generator)
+        before, spatial.device = spatial.device, device
         try:
             yield
         finally:
-            transform.device, spatial.device, transform.np = before
+            spatial.device = before
+
+
+@contextmanager
+def _transforms_on(device: torch.device, generator: np.random.Generator) -> Iterator[None]:
+    transform = _module("transform")
+    with _lock:
+        before = transform.device, transform.np
+        transform.device, transform.np = device, _Numpy(generator)
+        try:
+            yield
+        finally:
+            transform.device, transform.np = before
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Layer, Neuron
-from spade_widgets.visualization import lucent_bridge
+from spade_widgets.visualization import layout, lucent_bridge, stem
 from spade_widgets.visualization.capture import OUTPUT, capture
 
 #: A Lucent objective: looks up layers' activations by name, gives the scalar loss to be minimised.
@@ -70,7 +70,10 @@ class Target:
         self._needed = [*layers, *extra]
         # Convolutions on a CPU are faster so (SqueezeNet's forward pass takes half the time). Objectives of the user's
         # may reshape activations in ways that need the usual order.
-        self._channels_last = bool(layers)
+        self._channels_last = bool(layers) and _on_cpu(module)
+        if self._channels_last:
+            stem.quicken(module)
+        self._replaced = layout.channels_last(module) if self._channels_last else []
         # Lucent writes layer4_1_conv2 where PyTorch writes layer4.1.conv2: an objective may use either.
         self._names: dict[str, str] = {name.replace(".", "_"): name for name, _ in module.named_modules() if name}
 
@@ -101,11 +104,12 @@ class Target:
     def _run(self, inputs: Tensor) -> dict[str, Tensor]:
         if not self._needed:
             return {}
-        if self._channels_last and inputs.device.type == "cpu":
+        if self._channels_last:
             try:
                 return capture(self._module, inputs.contiguous(memory_format=torch.channels_last), self._needed)
             except ModelError:  # of a model that calls `view`, say; if it fails for another reason, it fails again
                 self._channels_last = False
+                layout.put_back(self._replaced)
         return capture(self._module, inputs, self._needed)
 
     def resolve(self, name: str) -> str:
@@ -113,6 +117,10 @@ class Target:
         if name == LABELS:
             return OUTPUT
         return self._names.get(name, name)
+
+
+def _on_cpu(module: nn.Module) -> bool:
+    return all(parameter.device.type == "cpu" for parameter in module.parameters())
 
 
 def likeness(maps: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from spade_widgets.errors import InputError
 from spade_widgets.prediction import Network
 from spade_widgets.sample import Sample, Source, read_samples
 from spade_widgets.visualization import lucent_bridge, maco
-from spade_widgets.visualization.lucent_bridge import Transform
+from spade_widgets.visualization.transforms import Transform, crops_and_noise, turns_and_shifts
 
 #: Where a picture's look comes from: anything that `read_samples` takes.
 Samples: TypeAlias = "Source | Iterable[Source]"
@@ -90,7 +90,7 @@ def _maco(canvas: Canvas) -> Start:
 #: A new parameterisation is one more line here.
 IMAGES: Mapping[str, Parameterization] = MappingProxyType(
     {
-        "fourier": Parameterization(_fourier, lucent_bridge.standard_transforms, lr=0.05),
-        "maco": Parameterization(_maco, lucent_bridge.crops_and_noise, lr=0.2),
+        "fourier": Parameterization(_fourier, turns_and_shifts, lr=0.05),
+        "maco": Parameterization(_maco, crops_and_noise, lr=0.2),
     }
 )

@@ -19,12 +19,12 @@ from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.visualization import lucent_bridge
 from spade_widgets.visualization.checks import positive, sides, unsigned, whole
-from spade_widgets.visualization.lucent_bridge import Transform
 from spade_widgets.visualization.objective import Objective, Target, target_of
 from spade_widgets.visualization.parameterization import Canvas, Samples, parameterization
 from spade_widgets.visualization.pictures import grid, opacity, to_picture
 from spade_widgets.visualization.redirect import RedirectedReLUs
 from spade_widgets.visualization.snapshot import Snapshot, put_back, take
+from spade_widgets.visualization.transforms import Transform, turns_and_shifts
 
 MIN_SIZE, MAX_SIZE = 16, 1024
 
@@ -131,7 +131,7 @@ class Renderer:
         self._own_transforms = transforms is None
         if transforms is None:
             # A crop shows a neuron at one position ever other parts of the picture: it would have no place in it.
-            usual = lucent_bridge.standard_transforms if self._placed() else held.transforms
+            usual = turns_and_shifts if self._placed() else held.transforms
             transforms = usual(self.size)
         self._transforms = list(transforms)
         with _gradients():

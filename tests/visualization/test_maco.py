@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from visualization.nets import SIZE, Sparse, lucent, pruned, small_classifier
 
 from spade_widgets.errors import InputError
 from spade_widgets.sample import Sample
-from spade_widgets.visualization import Renderer, lucent_bridge, maco, render, visualize
+from spade_widgets.visualization import Renderer, lucent_bridge, maco, render, stem, transforms, visualize
+from spade_widgets.visualization.transforms import Transform
 
 LEFT = np.linspace(0, 1, 40)[None, :, None]
 
@@ -179,7 +181,7 @@ def test_crops_show_parts_enlarged_but_not_to_a_neuron_at_one_position() -> None
     ramp = torch.linspace(0, 1, 64).expand(1, 3, 64, 64)
     spans = []
     for step in range(20):
-        crop, noise = lucent_bridge.crops_and_noise((64, 64))
+        crop, noise = transforms.crops_and_noise((64, 64))
         seen = lucent_bridge.transform_image([crop], ramp, 0, step, fork_global=False)
         assert seen.shape == ramp.shape
         spans.append(float(seen.max() - seen.min()))
@@ -188,24 +190,26 @@ def test_crops_show_parts_enlarged_but_not_to_a_neuron_at_one_position() -> None
     assert 0.25 < min(spans) < 0.5 < max(spans) < 0.85
     assert len(set(spans)) > 10
     assert len(began()._transforms) == 2
-    assert len(began(neuron="conv3:2@1,1")._transforms) == len(lucent_bridge.standard_transforms((SIZE, SIZE)))
+    assert len(began(neuron="conv3:2@1,1")._transforms) == len(transforms.turns_and_shifts((SIZE, SIZE)))
 
 
-def test_the_default_is_bit_for_bit_what_lucents_parts_give() -> None:
-    """A loop of the plainest kind over Lucent's image and transforms."""
+@pytest.mark.parametrize("chain", [lucent_bridge.standard_transforms, transforms.turns_and_shifts])
+def test_the_default_is_bit_for_bit_what_its_parts_give(chain: Callable[[tuple[int, int]], list[Transform]]) -> None:
+    """A loop of the plainest kind over Lucent's image, and over Lucent's transforms or ours."""
     classifier = small_classifier()
     spectrum, picture = lucent_bridge.fourier_image((SIZE, SIZE), [5], torch.device("cpu"))
     optimizer = torch.optim.Adam([spectrum], lr=0.05, fused=True)
     module = classifier.module()
+    stem.quicken(module)
     for step in range(5):
-        transforms = lucent_bridge.standard_transforms((SIZE, SIZE))
-        seen = lucent_bridge.transform_image(transforms, picture(), 5, step, fork_global=False)
+        seen = lucent_bridge.transform_image(chain((SIZE, SIZE)), picture(), 5, step, fork_global=False)
         inputs = classifier.normalize(lucent_bridge.fit(seen, (SIZE, SIZE)))
         first = module.relu(module.conv1(inputs.contiguous(memory_format=torch.channels_last)))
         loss = -module.conv3(module.relu(module.bn2(module.conv2(first)) + first))[:, 2].mean()
         (spectrum.grad,) = torch.autograd.grad(loss, [spectrum])
         optimizer.step()
-    for options in ({}, {"image": "fourier"}):
+    same = {} if chain is transforms.turns_and_shifts else {"transforms": chain((SIZE, SIZE))}
+    for options in (same, {**same, "image": "fourier"}):
         assert torch.equal(ran(Renderer(classifier, "conv3:2", seed=5, **options), 5), picture().detach()[0])
 
 
