@@ -60,9 +60,9 @@ def wheel(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_bundle_weights_and_samples(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         sizes = {info.filename: info.file_size for info in packed.infolist()}
-    for panel in ("explorer", "saliency"):
-        assert sizes[f"spade_widgets/widgets/static/{panel}.js"] > 1000
-        assert sizes[f"spade_widgets/widgets/static/{panel}.css"] > 1000
+    for bundle in ("explorer", "saliency", "lesson"):
+        assert sizes[f"spade_widgets/widgets/static/{bundle}.js"] > 1000
+        assert sizes[f"spade_widgets/widgets/static/{bundle}.css"] > 1000
     assert "spade_widgets/py.typed" in sizes
     weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
     assert weights

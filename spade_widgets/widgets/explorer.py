@@ -18,7 +18,6 @@ from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Source
 from spade_widgets.widgets.export import (
-    SPARSITIES,
     Neurons,
     Samples,
     Sparsities,
@@ -182,7 +181,7 @@ class Explorer(Panel, ExplorerWire):
         lesson = Lesson(
             title=str(title),
             neurons=choose_neurons(session, selection, neurons),
-            sparsities=choose_sparsities((*SPARSITIES, self.sparsity) if sparsities is None else sparsities),
+            sparsities=choose_sparsities(self.sparsity, sparsities),
             samples=choose_samples(session.samples, selection.sample, samples, self._find),
             pruning=selection.pruning,
             sample=selection.sample,

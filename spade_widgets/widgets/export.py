@@ -86,13 +86,14 @@ def _another(session: Session, selection: Selection) -> Steps[Neuron]:
     return classifier.neuron(f"{selection.layer}:{channel}")
 
 
-def choose_sparsities(given: Sparsities) -> tuple[float, ...]:
-    """The sparsities that are meant, ascending, each once.
+def choose_sparsities(current: float, given: Sparsities | None) -> tuple[float, ...]:
+    """The sparsities that are meant, ascending, each once; where none are, `SPARSITIES` and the current one.
 
     Raises:
         InputError: if there is none, or one is not in [0, 1).
     """
-    return tuple(sorted({check_sparsity(each) for each in _several(given, "sparsities")}))
+    chosen = (*SPARSITIES, current) if given is None else _several(given, "sparsities")
+    return tuple(sorted({check_sparsity(each) for each in chosen}))
 
 
 def _several(given: Any, what: str) -> list[Any]:
