@@ -27,6 +27,8 @@ export interface Connection<T extends object> {
   readonly traits: { readonly [K in keyof T]: ReadonlySignal<T[K]> };
   /** False once the kernel is known to be gone: nothing that is set will be answered. */
   readonly live: ReadonlySignal<boolean>;
+  /** Whether there was none from the start: a saved notebook's panel, reopened. */
+  readonly saved: boolean;
   set<K extends keyof T & string>(name: K, value: T[K]): void;
   /** `set`, at most every 40 ms: for a handle that is being dragged. A later `set` of the same trait overtakes it. */
   setSoon<K extends keyof T & string>(name: K, value: T[K]): void;
@@ -49,7 +51,9 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
   const names = Object.keys(defaults) as (keyof T & string)[];
   const read = <K extends keyof T & string>(name: K): T[K] => complete(model.get(name), defaults[name]);
 
-  const live = signal(true);
+  // The proxy does not tell whether there is a kernel behind it; the model of its layout is none, and tells.
+  const saved = (model.get("layout") as { comm_live?: boolean } | null | undefined)?.comm_live === false;
+  const live = signal(!saved);
   const signals = Object.fromEntries(names.map((name) => [name, signal(read(name))])) as {
     [K in keyof T]: Signal<T[K]>;
   };
@@ -98,6 +102,7 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
   return {
     traits: signals,
     live,
+    saved,
     set(name, value) {
       waiting.get(name)?.cancel();
       push(name, value);

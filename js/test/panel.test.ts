@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { afterEach, expect, test, vi } from "vitest";
+import { FakeModel } from "../demo/fakeModel";
 import { find, type Mounted, mount, png, press, Screen, settle, traits, type } from "./panel.setup";
 
 const mounted: Mounted[] = [];
@@ -268,8 +269,30 @@ test("dropped files go to the kernel as they are; what is too large for a messag
 test("a kernel that is gone is said, and nothing is asked of it", async () => {
   const panel = await show({ status: { state: "working", text: "rendering", done: 1, of: 9, seconds: 1 } });
   await act(() => panel.model.emit("comm:close"));
-  expect(find(panel.el, ".sw-error").textContent).toBe("The kernel is gone: run the cell again.");
+  expect(find(panel.el, ".sw-error").textContent).toMatch(/^The kernel is gone: run the cell again\./);
   expect(find<HTMLButtonElement>(panel.el, ".sw-stop").disabled).toBe(true);
+  for (const name of [
+    ".sw-samples",
+    ".sw-slider",
+    ".sw-plan",
+    ".sw-neuron",
+    "[aria-label='What the centre shows']",
+  ])
+    expect(find(panel.el, name).closest("[inert]"), name).not.toBeNull();
+  expect(find(panel.el, ".sw-pictures").closest("[inert]")).toBeNull(); // looking goes on
+  expect(panel.el.querySelector(".sw-predictions button")).toBeNull();
+  expect(find(panel.el, ".sw-predictions").textContent).toContain("ball");
+});
+
+test("a saved panel says at once that it has no kernel; one with a kernel is all there", async () => {
+  const saved = new FakeModel({ ...traits, layout: { comm_live: false } });
+  const { el } = await show({}, undefined, saved);
+  expect(find(el, ".sw-error").textContent).toMatch(/^This is a saved picture of the panel/);
+  expect(find(el, ".sw-chip").textContent).toContain("saved picture");
+  expect(find(el, ".sw-slider").closest("[inert]")).not.toBeNull();
+  const live = await show({}, undefined, new FakeModel({ ...traits, layout: { comm_live: true } }));
+  expect(live.el.querySelector(".sw-error")).toBeNull();
+  expect(find(live.el, ".sw-slider").closest("[inert]")).toBeNull();
 });
 
 test("the code is copied the old way where the new one is refused", async () => {

@@ -1,6 +1,7 @@
 import { useRef } from "preact/hooks";
 import { useExplorer } from "../explorerState";
 import type { Centre as Choice } from "../wire";
+import { Controls } from "./Controls";
 import { Pictures } from "./Pictures";
 import { Segments } from "./Segments";
 import { useChildWidget } from "./useChildWidget";
@@ -20,12 +21,14 @@ export function Centre() {
   const shown = centre.value;
   return (
     <>
-      <Segments
-        label="What the centre shows"
-        choices={choices}
-        chosen={shown}
-        onChoose={(choice) => panel.connection.set("centre", choice)}
-      />
+      <Controls>
+        <Segments
+          label="What the centre shows"
+          choices={choices}
+          chosen={shown}
+          onChoose={(choice) => panel.connection.set("centre", choice)}
+        />
+      </Controls>
       <div class="sw-centre-part" hidden={shown === "saliency"}>
         <Pictures />
       </div>

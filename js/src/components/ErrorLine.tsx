@@ -8,7 +8,13 @@ export function ErrorLine() {
   const text = [panel.pageError.value, panel.traits.error.value].filter(Boolean).join(" ");
   return (
     <div class="sw-errors" role="alert">
-      {gone && <p class="sw-error">The kernel is gone: run the cell again.</p>}
+      {gone && (
+        <p class="sw-error sw-gone">
+          {panel.connection.saved
+            ? "This is a saved picture of the panel, without its kernel: run the cell to work with it."
+            : "The kernel is gone: run the cell again. Until then, this is what it showed last."}
+        </p>
+      )}
       {text !== "" && (
         <p class="sw-error">
           <span>{text}</span>

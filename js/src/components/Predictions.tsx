@@ -22,6 +22,7 @@ interface Props {
 export function Predictions({ chosen, what, onChoose, canChoose = () => true }: Props) {
   const panel = usePanel();
   const { sample_id, rows } = panel.traits.predictions.value;
+  const live = panel.connection.live.value;
   const stale = sample_id !== panel.traits.sample_id.value;
   return (
     <section class="sw-predictions" aria-busy={stale}>
@@ -43,7 +44,7 @@ export function Predictions({ chosen, what, onChoose, canChoose = () => true }: 
           <tbody key={row.index}>
             <tr>
               <th scope="row">
-                {canChoose(row.index) ? (
+                {live && canChoose(row.index) ? (
                   <button
                     type="button"
                     class="sw-class"

@@ -15,8 +15,9 @@ export function StatusChip() {
   const panel = usePanel();
   const status = panel.traits.status.value;
   const live = panel.connection.live.value;
-  const state = live ? status.state : "error";
-  const text = live ? status.text || words[status.state] : "kernel is gone";
+  const { saved } = panel.connection;
+  const state = live ? status.state : saved ? "idle" : "error";
+  const text = live ? status.text || words[status.state] : saved ? "saved picture" : "kernel is gone";
   const counted = live && status.done !== null && status.of !== null && status.of > 0;
   const share = counted ? (status.done as number) / (status.of as number) : 0;
 

@@ -9,7 +9,8 @@ export function useDropZone(panel: PanelState): boolean {
     const { root } = panel;
     const off = new AbortController();
     const options = { signal: off.signal };
-    const carriesFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+    const carriesFiles = (event: DragEvent) =>
+      panel.connection.live.value && (event.dataTransfer?.types.includes("Files") ?? false);
     const claim = (event: DragEvent): boolean => {
       if (!carriesFiles(event)) return false;
       // The Lab would open the file, or upload it next to the notebook.

@@ -3,6 +3,7 @@
 import { useState } from "preact/hooks";
 import { Announcer } from "../components/Announcer";
 import { Centre } from "../components/Centre";
+import { Controls } from "../components/Controls";
 import { DropHint } from "../components/DropHint";
 import { ErrorLine } from "../components/ErrorLine";
 import { Header } from "../components/Header";
@@ -29,19 +30,25 @@ function Explorer({ base }: { base: PanelState<Traits, ExplorerMessage> }) {
         <ErrorLine />
         <div class="sw-columns">
           <div class="sw-column sw-column-sample">
-            <Samples />
+            <Controls>
+              <Samples />
+            </Controls>
             <NeuronPredictions />
           </div>
           <div class="sw-column sw-column-pictures">
             <Centre />
             <section class="sw-trace" aria-label="Trace">
-              <SparsityBar />
-              <PlanControls />
+              <Controls>
+                <SparsityBar />
+                <PlanControls />
+              </Controls>
               <TraceFacts />
             </section>
           </div>
           <div class="sw-column sw-column-neuron">
-            <NeuronBrowser />
+            <Controls>
+              <NeuronBrowser />
+            </Controls>
           </div>
         </div>
         <WhatIsLeft />

@@ -2,6 +2,7 @@
 
 import { useEffect, useState } from "preact/hooks";
 import { Announcer } from "../components/Announcer";
+import { Controls } from "../components/Controls";
 import { DropHint } from "../components/DropHint";
 import { ErrorLine } from "../components/ErrorLine";
 import { Header, StopResume } from "../components/Header";
@@ -37,7 +38,9 @@ function Whole({ panel }: { panel: SaliencyState }) {
       <ErrorLine />
       <div class="sw-columns">
         <div class="sw-column sw-column-sample">
-          <Samples />
+          <Controls>
+            <Samples />
+          </Controls>
           <Predictions
             chosen={panel.target.value}
             what="show what speaks for this class"
@@ -46,13 +49,17 @@ function Whole({ panel }: { panel: SaliencyState }) {
         </div>
         <div class="sw-column">
           <section class="sw-maps-part" aria-label="Saliency maps">
-            <ClassLine />
+            <Controls>
+              <ClassLine />
+            </Controls>
             <Toolbar />
             <Grid />
           </section>
           <section class="sw-trace" aria-label="Trace">
-            <SparsityBar />
-            <PlanControls />
+            <Controls>
+              <SparsityBar />
+              <PlanControls />
+            </Controls>
             <TraceFacts />
           </section>
         </div>
@@ -71,7 +78,9 @@ function Embedded({ panel }: { panel: SaliencyState }) {
       <ErrorLine />
       <section class="sw-maps-part" aria-label="Saliency maps">
         <div class="sw-class-row">
-          <ClassLine />
+          <Controls>
+            <ClassLine />
+          </Controls>
           <StatusChip />
           <StopResume paused={paused(panel)} />
         </div>

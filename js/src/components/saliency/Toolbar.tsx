@@ -1,4 +1,5 @@
 import { useSaliency } from "../../saliencyState";
+import { Controls } from "../Controls";
 import { Segments } from "../Segments";
 import { ColormapPicker } from "./ColormapPicker";
 import { ExportMenu } from "./ExportMenu";
@@ -12,7 +13,9 @@ export function Toolbar() {
   const { set } = panel.connection;
   return (
     <div class="sw-toolbar" role="group" aria-label="Which maps, and how they are drawn">
-      <MethodPicker />
+      <Controls>
+        <MethodPicker />
+      </Controls>
       <ColormapPicker />
       <LookSlider
         name="opacity"
