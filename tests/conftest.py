@@ -67,17 +67,17 @@ def tiny(tiny_model: nn.Module) -> ImageClassifier:
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often a calibration and a solving were begun."""
     count = {"calibrate": 0, "prune": 0}
-    calibrate, prune = session.calibrate, Pruner.prune
+    stages, prune = session.stages, Pruner.prune
 
     def counted_calibrate(*args: Any, **options: Any) -> Any:
         count["calibrate"] += 1
-        return calibrate(*args, **options)
+        return stages(*args, **options)
 
     def counted_prune(self: Pruner, *args: Any) -> Any:
         count["prune"] += 1
         return prune(self, *args)
 
-    monkeypatch.setattr(session, "calibrate", counted_calibrate)
+    monkeypatch.setattr(session, "stages", counted_calibrate)
     monkeypatch.setattr(Pruner, "prune", counted_prune)
     return count
 

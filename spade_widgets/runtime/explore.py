@@ -1,12 +1,13 @@
 """What the Explorer computes for a selection, as a job: predictions, channels, trace, both pictures, in this order.
 
 A generator of events. What the store knows comes at once, so that starting again after any change costs little: a
-picture that was half done goes on from there.
+picture that was half done goes on from there. As soon as there are other weights to look through, the picture that is
+on screen morphs (see `morph`), before anything else is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Literal, TypeAlias
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
+from spade_widgets.pruning.pruner import Sketch
 from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.morph import EVERY, Morph, OnScreen, Origin
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
@@ -72,32 +75,46 @@ class Excited:
 
 @dataclass(frozen=True)
 class Traced:
-    """The trace is there."""
+    """The trace is there, or a draft of it: one from the first augmentations."""
 
     trace: Trace
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A picture has gone on by a step, or was found as far as it is."""
+    """A picture has gone on by a step, or was found as far as it is.
+
+    Attributes:
+        which: the network's.
+        renderer: that makes it; None of a trace's picture while there is only a draft of the trace.
+        morph: what is on screen in its place.
+    """
 
     which: Which
-    renderer: Renderer
+    renderer: Renderer | None
+    morph: Morph | None = None
 
 
 Event: TypeAlias = Working | Predicted | Excited | Traced | Rendered
 
 
-def explore(session: Session, selection: Selection) -> Iterator[Event]:
+def explore(session: Session, selection: Selection, screen: OnScreen | None = None) -> Iterator[Event]:
     """All that the Explorer shows for a selection; nothing runs between two events.
+
+    Args:
+        session: that computes and keeps it.
+        selection: what is asked for.
+        screen: what the last job of the same panel has left on screen.
 
     Raises:
         SpadeError: where the selection cannot be computed (see the rooms that do it).
     """
-    sample, classifier = selection.sample, session.classifier
-    found = begun(session, selection)["dense"]
-    if found is not None:
-        yield Rendered("dense", found)
+    sample, classifier, steps = selection.sample, session.classifier, session.steps
+    screen = OnScreen() if screen is None else screen
+    found = begun(session, selection)
+    for which, renderer in found.items():
+        if renderer is not None and (which == "dense" or renderer.steps_done >= steps):
+            yield from _show(session, selection, screen, which, renderer)
     known = session.known_trace(sample, selection.pruning)
     probabilities = session.probabilities(classifier, sample)
     yield Predicted(probabilities, session.probabilities(known, sample) if known else None)
@@ -105,41 +122,110 @@ def explore(session: Session, selection: Selection) -> Iterator[Event]:
     yield Excited(maps, excitement(maps))
     dense: Renderer | None = None
     if selection.pictures:
-        dense = found or session.renderer(classifier, selection.neuron)  # the first takes a second to import Lucent
-        if found is None and dense.steps_done:  # it was found on disk
-            yield Rendered("dense", dense)
-    tracing = session.trace(sample, selection.pruning)
-    traced_for = rendered_for = 0.0
-    while True:
-        began = perf_counter()
-        try:
-            progress = next(tracing)
-        except StopIteration as stop:
-            trace: Trace = stop.value
-            break
-        traced_for += perf_counter() - began
-        yield Working(progress.stage, progress.done, progress.of)
-        # The dense picture needs no trace: it goes on meanwhile.
-        if dense is not None and rendered_for <= MEANWHILE * traced_for and dense.steps_done < session.steps:
-            began = perf_counter()
-            dense.step()
-            session.keep(dense)
-            rendered_for += perf_counter() - began
-            yield Rendered("dense", dense)
+        dense = found["dense"] or session.renderer(classifier, selection.neuron)  # the first imports Lucent: a second
+    trace = yield from _trace(session, selection, screen, dense, probabilities)
     yield Traced(trace)
     yield Predicted(probabilities, session.probabilities(trace, sample))
     if dense is None:
         return
     sparse = session.renderer(trace, selection.neuron)
-    if sparse.steps_done:
-        yield Rendered("sparse", sparse)
-    while (done := dense.steps_done + sparse.steps_done) < 2 * session.steps:
-        yield Working("rendering", done, 2 * session.steps)
+    if not screen.shows(sparse):
+        origin = _origin(session, selection)
+        whole = sparse.steps_done >= steps  # it was on disk, or was made while the trace was forgotten
+        morph = None if whole else screen.follow(trace, selection.neuron, origin, session.seed)
+        if morph is None and sparse.steps_done:
+            yield from _show(session, selection, screen, "sparse", sparse)
+    yield from _render(session, selection, screen, dense, sparse)
+
+
+def _trace(
+    session: Session, selection: Selection, screen: OnScreen, dense: Renderer | None, probabilities: Tensor
+) -> Generator[Event, None, Trace]:
+    """The trace. While it is made, drafts are shown, the picture on screen morphs, and the dense one goes on."""
+    tracing = session.trace(selection.sample, selection.pruning, drafts=True)
+    shown: Trace | Sketch | None = None
+    traced_for = rendered_for = 0.0
+    try:
+        while True:
+            began = perf_counter()
+            try:
+                progress = next(tracing)
+            except StopIteration as stop:
+                made: Trace = stop.value
+                return made
+            traced_for += perf_counter() - began
+            yield Working(progress.stage, progress.done, progress.of)
+            draft = session.draft(selection.sample, selection.pruning)
+            if draft is not None and draft is not shown:
+                shown = draft
+                yield from _show_draft(session, selection, screen, draft, probabilities)
+            # The pictures go on meanwhile, but it shall not have to wait for them.
+            if rendered_for > MEANWHILE * traced_for:
+                continue
+            began = perf_counter()
+            if shown is not None and (morph := screen.morph) is not None:
+                morph.step()
+                yield Rendered("sparse", None, morph)
+            elif dense is not None and dense.steps_done < session.steps:
+                yield from _advance(session, dense)
+            rendered_for += perf_counter() - began
+    finally:
+        tracing.close()
+
+
+def _show_draft(
+    session: Session, selection: Selection, screen: OnScreen, draft: Trace | Sketch, probabilities: Tensor
+) -> Iterator[Event]:
+    """The picture on screen goes on through what there is of the trace; then the numbers, which take a while."""
+    provisional = isinstance(draft, Trace)
+    if selection.pictures:
+        origin = _origin(session, selection, draft)
+        morph = screen.follow(draft, selection.neuron, origin, session.seed)
+        if morph is None and provisional:
+            morph = screen.begin(draft, selection.neuron, origin, session.seed)
+        if morph is not None:
+            morph.step()
+            yield Rendered("sparse", None, morph)
+    if isinstance(draft, Trace):
+        yield Traced(draft)
+        yield Predicted(probabilities, session.probabilities(draft, selection.sample))
+
+
+def _render(
+    session: Session, selection: Selection, screen: OnScreen, dense: Renderer, sparse: Renderer
+) -> Iterator[Event]:
+    """Both pictures to their end; the morph, where one is on screen, first."""
+    steps, turn = session.steps, 0
+    while (done := dense.steps_done + sparse.steps_done) < 2 * steps:
+        yield Working("rendering", done, 2 * steps)
+        turn += 1
+        morph = screen.morph
+        if morph is not None and (morph.alone or turn % EVERY == 0) and sparse.steps_done < steps:
+            morph.step()
+            yield Rendered("sparse", sparse, morph)
         # The one that is behind goes on, so that both come to the same step and the pictures can be compared.
-        if dense.steps_done < sparse.steps_done:
-            yield from _advance(session, "dense", dense)
-        else:
-            yield from _advance(session, "sparse", sparse)
+        elif dense.steps_done < sparse.steps_done:
+            yield from _advance(session, dense)
+        elif sparse.steps_done < steps:
+            sparse.step()
+            session.keep(sparse)
+            if screen.overtaken(sparse, steps):
+                screen.show(sparse, selection.neuron, _origin(session, selection))
+            yield Rendered("sparse", sparse, screen.morph)
+
+
+def _show(
+    session: Session, selection: Selection, screen: OnScreen, which: Which, renderer: Renderer
+) -> Iterator[Rendered]:
+    """A picture as it was found."""
+    if which == "sparse":
+        screen.show(renderer, selection.neuron, _origin(session, selection))
+    yield Rendered(which, renderer)
+
+
+def _origin(session: Session, selection: Selection, network: Network | None = None) -> Origin:
+    augmentations = network.augmentations if isinstance(network, Trace) else session.augmentations
+    return Origin(selection.sample, selection.pruning, augmentations)
 
 
 def begun(session: Session, selection: Selection) -> dict[Which, Renderer | None]:
@@ -152,8 +238,8 @@ def begun(session: Session, selection: Selection) -> dict[Which, Renderer | None
     return {which: renderer if renderer and renderer.steps_done else None for which, renderer in found.items()}
 
 
-def _advance(session: Session, which: Which, renderer: Renderer) -> Iterator[Rendered]:
-    if renderer.steps_done < session.steps:
-        renderer.step()
-        session.keep(renderer)
-        yield Rendered(which, renderer)
+def _advance(session: Session, dense: Renderer) -> Iterator[Rendered]:
+    if dense.steps_done < session.steps:
+        dense.step()
+        session.keep(dense)
+        yield Rendered("dense", dense)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -16,11 +17,11 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network, softmax
-from spade_widgets.pruning.calibration import Calibration, calibrate
+from spade_widgets.pruning.calibration import Calibration, batch_size, stages
 from spade_widgets.pruning.choose import AUTO, choices, resolve
 from spade_widgets.pruning.plan import PRESETS, Preset, SparsityPlan, matching, preset
-from spade_widgets.pruning.progress import Steps
-from spade_widgets.pruning.pruner import Pruner
+from spade_widgets.pruning.progress import Progress, Steps, saying
+from spade_widgets.pruning.pruner import Pruner, Sketch, Solved
 from spade_widgets.pruning.solvers import check_count, check_sparsity
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.cache import Cache, Name
@@ -31,6 +32,11 @@ from spade_widgets.runtime.store import Store
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer, activation_maps
 from spade_widgets.visualization.checks import whole
+
+#: Augmentations after which a trace is looked at already, while the others are gone through.
+EARLY = (16, 64)
+#: Seconds of calibration still to come for which it is worth a while to solve all layers for a draft.
+WORTH = 0.5
 
 #: The preset that stands for layer patterns of the user's own.
 PATTERN = Preset("pattern", "by pattern", "The layers whose names match, such as 'layer4.*, fc'.")
@@ -236,37 +242,85 @@ class Session:
         found: Trace | None = self.store.get(self.trace_key(sample, pruning))
         return found
 
-    def trace(self, sample: Sample, pruning: Pruning) -> Steps[Trace]:
+    def draft(self, sample: Sample, pruning: Pruning) -> Trace | Sketch | None:
+        """What there is of a trace in the making: one from the first augmentations, or its weights, not yet measured.
+
+        Of a trace that is there, or that nobody has begun: None.
+        """
+        found: Trace | Sketch | None = self.store.get(("draft", self.trace_key(sample, pruning)))
+        return found
+
+    def trace(self, sample: Sample, pruning: Pruning, *, drafts: bool = False) -> Steps[Trace]:
         """The sample's trace, from the store or made now; a calibration and its factorisations serve every sparsity.
 
         Two jobs that want the same one at the same time make it together.
+
+        Args:
+            drafts: whether it is worth a while to have traces from the first augmentations earlier. See `draft`.
         """
         key = self.trace_key(sample, pruning)
         made: Trace | None = self.store.get(key)
         if made is None:
-            made = yield from self._tracing.run(key, lambda: self._trace(key, sample, pruning))
+            made = yield from self._tracing.run(key, lambda: self._trace(key, sample, pruning, drafts))
         with self._lock:  # also when it is found: other settings may have led to the same plan
             self._solved.setdefault((sample.id, pruning.family), {})[pruning.sparsity] = key
         return made
 
-    def _trace(self, key: Hashable, sample: Sample, pruning: Pruning) -> Steps[Trace]:
+    def _trace(self, key: Hashable, sample: Sample, pruning: Pruning, drafts: bool) -> Steps[Trace]:
         plan = self.plan(pruning)
         name = self.cache.trace_name(sample, plan, self.solver(pruning))
         made = self.cache.trace(name, sample)
         if made is None:
-            made = yield from self._make_trace(sample, pruning, plan)
+            made = yield from self._make_trace(("draft", key), sample, pruning, drafts)
             self.cache.keep_trace(name, made)
-        return self.store.put(key, made, sum(w.numel() * w.element_size() for w in made.weights().values()))
+        return self.store.put(key, made, _nbytes(made.weights()))
 
-    def _make_trace(self, sample: Sample, pruning: Pruning, plan: SparsityPlan) -> Steps[Trace]:
-        calibration = yield from self._calibration(sample, plan)
-        method = self.solver(pruning)
+    def _make_trace(self, draft: Hashable, sample: Sample, pruning: Pruning, drafts: bool) -> Steps[Trace]:
+        """The trace; what there is of it meanwhile is in the store under `draft`."""
+        plan, drafted, took = self.plan(pruning), 0, 0.0
+        calibrating = self._calibration(sample, plan)
+        try:
+            while True:
+                early: tuple[Calibration, float] | None = self.store.get(_early(sample, plan))
+                if drafts and early and early[0].augmentations > drafted and early[1] > max(WORTH, took):
+                    drafted, began = early[0].augmentations, perf_counter()
+                    said = Progress("calibrating", drafted, self.augmentations)
+                    made = yield from saying(self._prune(draft, sample, pruning, early[0]), said)
+                    took = perf_counter() - began
+                    self.store.put(draft, made, _nbytes(made.weights()))
+                try:
+                    progress = next(calibrating)
+                except StopIteration as stop:
+                    calibration: Calibration = stop.value
+                    break
+                yield progress
+        finally:
+            calibrating.close()
+        made = yield from self._prune(draft, sample, pruning, calibration)
+        self.store.put(draft, None, 0)
+        return made
+
+    def _prune(self, draft: Hashable, sample: Sample, pruning: Pruning, calibration: Calibration) -> Steps[Trace]:
+        plan, method = self.plan(pruning), self.solver(pruning)
         pruner_key = ("pruner", sample.id, frozenset(plan.layers), method)
         pruner: Pruner = self.store.get(pruner_key) or Pruner(self.classifier, sample, method, self.seed)
         # Before it is used, so that what it has factorised is not lost when the user moves on meanwhile. A factor
         # is at least as large as the Gram matrix that it is made of.
         self.store.put(pruner_key, pruner, max(calibration.nbytes, pruner.nbytes))
-        made = (yield from pruner.prune(calibration, [plan]))[0]
+        steps = pruner.prune(calibration, [plan])
+        try:
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as stop:
+                    made: Trace = stop.value[0]
+                    break
+                if isinstance(progress, Solved) and calibration.augmentations == self.augmentations:
+                    self.store.put(draft, progress.sketches[0], _nbytes(progress.sketches[0].weights))
+                # Measuring is a small part of solving.
+                yield Progress("solving", progress.of, progress.of) if progress.stage == "measuring" else progress
+        finally:
+            steps.close()
         self.store.put(pruner_key, pruner, pruner.nbytes)
         return made
 
@@ -276,11 +330,30 @@ class Session:
         known: Calibration | None = self.store.get(key)
         if known is not None:
             return known
-        made = yield from self._calibrating.run(
-            key,
-            lambda: calibrate(self.classifier, sample, plan.layers, augmentations=self.augmentations, seed=self.seed),
-        )
+        made = yield from self._calibrating.run(key, lambda: self._calibrate(sample, plan))
         return self.store.put(key, made, made.nbytes)
+
+    def _calibrate(self, sample: Sample, plan: SparsityPlan) -> Steps[Calibration]:
+        """A calibration; the store has it over the first few augmentations earlier, with the seconds still to come."""
+        batch, whole = batch_size(self.classifier), self.augmentations
+        # At the ends of batches: so the sums are added up in the same order as in one go.
+        counts = [*(count for count in EARLY if count < whole and count % batch == 0), whole]
+        spent, began = 0.0, perf_counter()
+        for steps in stages(self.classifier, sample, plan.layers, counts=counts, seed=self.seed):
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as stop:
+                    made: Calibration = stop.value
+                    break
+                spent += perf_counter() - began
+                yield Progress(progress.stage, progress.done, whole)
+                began = perf_counter()
+            spent += perf_counter() - began
+            left = spent * (whole / made.augmentations - 1)
+            self.store.put(_early(sample, plan), (made, left) if left else None, made.nbytes if left else 0)
+            began = perf_counter()
+        return made
 
     def known_renderer(self, network: Network, neuron: Neuron) -> Renderer | None:
         """The visualization of a neuron as far as it has come, if it was begun."""
@@ -297,9 +370,8 @@ class Session:
         name = self._pictures[made] = self.cache.picture_name(network, neuron)
         self.cache.picture(name, made)
         # The picture, Adam's two moments and the module's own structure, and the trace's weights that it keeps alive.
-        weights = network.weights().values() if isinstance(network, Trace) else ()
         own = 48 * made.size[0] * made.size[1] + 2**20
-        return self.store.put(key, made, own + sum(w.numel() * w.element_size() for w in weights))
+        return self.store.put(key, made, own + (_nbytes(network.weights()) if isinstance(network, Trace) else 0))
 
     def keep(self, renderer: Renderer) -> None:
         """Say after each step of a picture that `renderer` gave: once it is finished, it is kept on disk too."""
@@ -311,4 +383,15 @@ class Session:
 
     def name(self, network: Network) -> Hashable:
         """Names a network in the store's keys by what makes it; the weights' digest would have to read them all."""
-        return (network.sample.id, network.plan, network.solver) if isinstance(network, Trace) else "dense"
+        if not isinstance(network, Trace):
+            return "dense"
+        return network.sample.id, network.plan, network.solver, network.augmentations
+
+
+def _early(sample: Sample, plan: SparsityPlan) -> Hashable:
+    """Names a calibration over the first augmentations."""
+    return "early", sample.id, frozenset(plan.layers)
+
+
+def _nbytes(weights: Mapping[str, Tensor]) -> int:
+    return sum(weight.numel() * weight.element_size() for weight in weights.values())

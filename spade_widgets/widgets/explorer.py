@@ -268,7 +268,7 @@ class Explorer(Panel, ExplorerWire):
         yield
 
     def _events(self, selection: Selection) -> Iterator[Event]:
-        return explore(self.session, selection)
+        return explore(self.session, selection, self._screen.on_screen)
 
     def _recipe(self, selection: Selection) -> str:
         return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron)

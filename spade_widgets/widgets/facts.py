@@ -9,6 +9,7 @@ from torch import Tensor
 
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.morph import Morph
 from spade_widgets.visualization import Renderer
 
 State: TypeAlias = Literal["empty", "waiting", "rendering", "stopped", "done"]
@@ -38,13 +39,14 @@ def prediction_rows(names: Sequence[str], dense: Tensor, sparse: Tensor | None) 
     ]
 
 
-def trace_facts(trace: Trace, sparsity: float, seconds: float | None) -> dict[str, Any]:
+def trace_facts(trace: Trace, sparsity: float, seconds: float | None, asked: int | None = None) -> dict[str, Any]:
     """What a trace is and what it cost.
 
     Args:
         trace: what is told of.
         sparsity: that was asked for, in [0, 1).
         seconds: that it took, where that is known.
+        asked: how many augmentations were asked for, where that are others than the trace's own.
     """
     names = trace.dense.class_names
     return {
@@ -58,6 +60,7 @@ def trace_facts(trace: Trace, sparsity: float, seconds: float | None) -> dict[st
         "kl": trace.agreement.kl,
         "seconds": seconds,
         "augmentations": trace.augmentations,
+        "asked": trace.augmentations if asked is None else asked,
         "dense_layers": len(trace.dense.prunable()) - len(trace.stats()),
         "layers": [
             {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()
@@ -65,7 +68,9 @@ def trace_facts(trace: Trace, sparsity: float, seconds: float | None) -> dict[st
     }
 
 
-def picture_facts(neuron: str | Neuron, state: State, renderer: Renderer | None, steps: int) -> dict[str, Any]:
+def picture_facts(
+    neuron: str | Neuron, state: State, renderer: Renderer | None, steps: int, morph: Morph | None = None
+) -> dict[str, Any]:
     """How far a picture has come.
 
     Args:
@@ -73,13 +78,18 @@ def picture_facts(neuron: str | Neuron, state: State, renderer: Renderer | None,
         state: what is done with it.
         renderer: that makes it, if it was begun.
         steps: that there will be.
+        morph: what is on screen in its place.
     """
+    shown = morph.renderer if morph else renderer
     return {
         "neuron": str(neuron),
         "state": state,
         "step": renderer.steps_done if renderer else 0,
         "steps": steps,
         "seconds": round(renderer.seconds, 2) if renderer else 0.0,
-        "activation": renderer.activation if renderer else None,
-        "dead": bool(renderer and renderer.dead),
+        "activation": shown.activation if shown else None,
+        "dead": bool(shown and shown.dead),
+        "morph": {"source": morph.source, "step": morph.steps, "augmentations": morph.under.augmentations}
+        if morph
+        else None,
     }

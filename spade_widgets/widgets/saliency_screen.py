@@ -158,6 +158,7 @@ class SaliencyScreen(PanelScreen[Question]):
             cells[_name(cell)] = shown
         self._panel.cells = cells
         self._compare_curves()
+        self._blank(selection.sample, selection.pruning)
         return whole
 
     # The curves

@@ -19,8 +19,10 @@ from spade_widgets.runtime.explore import (
     begun,
 )
 from spade_widgets.runtime.jobs import Steps
+from spade_widgets.runtime.morph import OnScreen
 from spade_widgets.runtime.session import Pruning
 from spade_widgets.sample import Sample
+from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import images
 from spade_widgets.widgets.facts import State, picture_facts, prediction_rows, trace_facts
 from spade_widgets.widgets.frames import Frames
@@ -84,13 +86,26 @@ class PanelScreen(Generic[S]):
         self._panel.solved = self._panel.session.solved(sample, pruning)
 
     def _predicted(self, sample: Sample, event: Predicted) -> None:
+        if event.sparse is None and self._panel.predictions["sample_id"] == sample.id:
+            return  # the last trace's stay until there are others; the page says that they are of another one
+        self._predict(sample, event)
+
+    def _predict(self, sample: Sample, event: Predicted) -> None:
         names = self._panel.session.classifier.class_names
         rows = prediction_rows(names, event.dense, event.sparse)
         self._panel.predictions = {"sample_id": sample.id, "rows": rows}
 
+    def _blank(self, sample: Sample, pruning: Pruning) -> None:
+        """The numbers of another trace do not pass for those of this one, which nobody makes."""
+        session = self._panel.session
+        dense, trace = session.known_probabilities(session.classifier, sample), session.known_trace(sample, pruning)
+        if dense is not None:
+            self._predict(sample, Predicted(dense, session.known_probabilities(trace, sample) if trace else None))
+
     def _traced(self, sample: Sample, pruning: Pruning, trace: Trace) -> None:
         self._trace = trace
-        self._panel.trace_summary = trace_facts(trace, pruning.sparsity, time.monotonic() - self._began)
+        seconds, asked = time.monotonic() - self._began, self._panel.session.augmentations
+        self._panel.trace_summary = trace_facts(trace, pruning.sparsity, seconds, asked)
         self._panel.solved = self._panel.session.solved(sample, pruning)
 
     def _working(self, text: str, done: float, of: int) -> None:
@@ -122,7 +137,10 @@ class Screen(PanelScreen[Selection]):
     def __init__(self, panel: ExplorerWire) -> None:
         super().__init__(panel)
         self.frames = Frames(panel.send, panel.views)
-        # What each picture on screen is of.
+        #: What is on screen of the trace.
+        self.on_screen = OnScreen()
+        # Which picture was drawn last, at which step; and what each on screen is of.
+        self._drawn: dict[Which, tuple[Renderer, int]] = {}
         self._showing: Mapping[Which, Hashable] = {}
         panel.dense = picture_facts(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
@@ -187,17 +205,24 @@ class Screen(PanelScreen[Selection]):
         }
 
     def _rendered(self, selection: Selection, event: Rendered) -> None:
-        which, renderer, steps = event.which, event.renderer, self._panel.session.steps
-        over = renderer.steps_done >= steps
-        progress = picture_facts(selection.neuron, "done" if over else "rendering", renderer, steps)
-        first = getattr(self._panel, which)["state"] != "rendering"
-        if over or first:
-            self._keep(which, images.png(renderer.picture()))
-        if over or first or self._due(which):
+        which, steps, morph = event.which, self._panel.session.steps, event.morph
+        shown = morph.renderer if morph else event.renderer
+        assert shown is not None  # there is one or the other
+        over = morph is None and shown.steps_done >= steps
+        progress = picture_facts(selection.neuron, "done" if over else "rendering", event.renderer, steps, morph)
+        before = getattr(self._panel, which)
+        turns = before["state"] != progress["state"] or (before["morph"] is None) != (morph is None)
+        drawn = (shown, shown.steps_done)
+        if (turns and not over) or self._due(which):
             setattr(self._panel, which, progress)
-        if not over:
+        if not over and drawn != self._drawn.get(which):  # else what went on is not what is on screen
+            self._drawn[which] = drawn
             content = {key: progress[key] for key in ("step", "steps", "seconds")}
-            self.frames.offer(which, content, lambda: images.frame(renderer.picture()))
+            self.frames.offer(which, content, lambda: images.frame(shown.picture()))
+        if turns or over:
+            self._keep(which, images.png(shown.picture()))
+        if over:
+            setattr(self._panel, which, progress)
 
     # How it is said
 
@@ -217,11 +242,20 @@ class Screen(PanelScreen[Selection]):
         are whole.
         """
         steps, whole = self._panel.session.steps, True
-        for which, renderer in begun(self._panel.session, selection).items():
+        session, morph = (
+            self._panel.session,
+            self.on_screen.morph_of(selection.sample, selection.pruning, selection.neuron),
+        )
+        for which, renderer in begun(session, selection).items():
             over = renderer is not None and renderer.steps_done >= steps
-            state: State = "empty" if renderer is None else "done" if over else "stopped"
-            self._keep(which, images.png(renderer.picture()) if renderer else b"")
-            setattr(self._panel, which, picture_facts(selection.neuron, state, renderer, steps))
+            morphed = morph if which == "sparse" and not over else None
+            shown = morphed.renderer if morphed else renderer
+            state: State = "empty" if shown is None else "done" if over else "stopped"
+            self._keep(which, images.png(shown.picture()) if shown else b"")
+            setattr(self._panel, which, picture_facts(selection.neuron, state, renderer, steps, morphed))
             whole = whole and over
+            if which == "sparse" and shown is None:
+                self.on_screen.clear()
+        self._blank(selection.sample, selection.pruning)
         self._showing = self._wanted(selection)
         return whole

@@ -92,7 +92,7 @@ def nothing_computed() -> Iterator[None]:
         patch.setattr(Renderer, "step", forbidden)
         for name in ("saliency_steps", "curve_steps"):
             patch.setattr(attributing, name, forbidden)
-        patch.setattr("spade_widgets.runtime.session.calibrate", forbidden)
+        patch.setattr("spade_widgets.runtime.session.stages", forbidden)
         yield
 
 

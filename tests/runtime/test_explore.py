@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,11 @@ from PIL import Image
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.calibration import batch_size
+from spade_widgets.pruning.progress import finish
+from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime import explore as module
 from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working, explore
+from spade_widgets.runtime.morph import Morph, OnScreen
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
@@ -56,8 +59,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     trace, step = Session.trace, Renderer.step
 
-    def timed_trace(*args: Any) -> Any:
-        steps = trace(*args)
+    def timed_trace(*args: Any, **options: Any) -> Any:
+        steps = trace(*args, **options)
         while True:
             clock.now += clock.trace_step
             try:
@@ -92,7 +95,9 @@ def told(events: Iterator[Event]) -> list[str]:
                 said.append(text)
             case Predicted(_, sparse):
                 said.append("predicted" if sparse is None else "both predicted")
-            case Rendered(which, renderer):
+            case Rendered(_, _, Morph() as morph):
+                said.append(f"morph {morph.steps}")
+            case Rendered(which, Renderer() as renderer):
                 said.append(f"{which} {renderer.steps_done}")
             case _:
                 said.append(type(event).__name__.lower())
@@ -138,7 +143,7 @@ def test_the_second_run_finds_everything_and_computes_nothing(
     assert len(steps_taken) == 2 * STEPS
     monkeypatch.setattr(session.classifier, "prepare", lambda _sample: pytest.fail("the network was run again"))
     again = told(explore(session, select(session)))
-    assert again == ["dense 6", "both predicted", "excited", "traced", "both predicted", "sparse 6"]
+    assert again == ["dense 6", "sparse 6", "both predicted", "excited", "traced", "both predicted"]
     assert len(steps_taken) == 2 * STEPS
 
 
@@ -190,7 +195,7 @@ def test_progress_says_how_much_is_done_of_how_much(session: Session) -> None:
     assert {e.of for e in making[1:]} == {2}
     assert 1 in solving
     assert solving == sorted(solving)
-    assert solving[-1] < 2
+    assert solving[-1] == 2  # measured, too
     # Dense steps were done while the trace was made, before there was a picture to compare with.
     assert working[len(making) :] == [
         Working("rendering", done, 2 * STEPS) for done in range(min(STEPS, len(making)), 2 * STEPS)
@@ -216,4 +221,169 @@ def test_the_numbers_are_those_of_the_plain_calls(session: Session) -> None:
 def test_fewer_steps_asked_for_than_are_done(session: Session) -> None:
     list(explore(session, select(session)))
     session.steps = 2
-    assert told(explore(session, select(session)))[-1] == "sparse 6"
+    assert told(explore(session, select(session)))[:2] == ["dense 6", "sparse 6"]
+
+
+def drag(session: Session, screen: OnScreen, selections: Sequence[Selection]) -> list[Event]:
+    """All selections one after the other, as one panel has them; the events of the last."""
+    for selection in selections:
+        events = list(explore(session, selection, screen))
+    return events
+
+
+def morphs(events: Sequence[Event]) -> list[tuple[str, int]]:
+    return [(e.morph.source, e.morph.steps) for e in events if isinstance(e, Rendered) and e.morph is not None]
+
+
+def test_the_picture_on_screen_morphs_before_the_trace_is_measured(session: Session) -> None:
+    screen = OnScreen()
+    drag(session, screen, [select(session, 0.5)])
+    before = session.renderer(known(session, 0.5), session.classifier.neuron("3:2"))
+    was = before.picture().tobytes()
+    events = []
+    for event in explore(session, select(session, 0.9), screen):
+        events.append(event)
+        if isinstance(event, Rendered) and event.which == "sparse":
+            break
+    assert not any(isinstance(event, Traced) for event in events)
+    assert isinstance(event, Rendered)
+    assert event.renderer is None
+    assert event.morph is not None
+    assert event.morph.source == "50.0 %"
+    # From where it was, by one step under the new weights; what it was is left alone.
+    assert event.morph.renderer.steps_done == STEPS + 1
+    plain = Renderer(session.classifier, "3:2")
+    plain.restore(before.snapshot())
+    plain.swap(finish(session.trace(session.samples[0], select(session, 0.9).pruning)))
+    plain.step()
+    assert event.morph.renderer.picture().tobytes() == plain.picture().tobytes()
+    assert before.picture().tobytes() == was
+
+
+def test_the_traces_own_picture_takes_the_morphs_place_and_is_the_canonical_one(session: Session) -> None:
+    screen = OnScreen()
+    events = drag(session, screen, [select(session, 0.5), select(session, 0.9)])
+    assert morphs(events)
+    rendered = [e for e in events if isinstance(e, Rendered) and e.which == "sparse"]
+    own = rendered[-1].renderer
+    assert rendered[-1].morph is None
+    assert screen.morph is None
+    assert own is not None
+    plain = sw.visualize(known(session, 0.9), "3:2", steps=STEPS)
+    assert own.picture().tobytes() == plain.tobytes()
+    first = next(i for i, e in enumerate(rendered) if e.morph is None)
+    assert all(e.morph is not None for e in rendered[:first])
+    assert all(e.morph is None for e in rendered[first:])
+
+
+def test_a_picture_takes_the_morphs_place_as_soon_as_it_excites_the_neuron_as_much(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.steps = 60
+    screen = OnScreen()
+    drag(session, screen, [select(session, 0.5)])
+
+    def fake(renderer: Renderer) -> float:
+        renderer.steps_done += 1
+        renderer.activation = float(renderer.steps_done)
+        return 20.0  # the morph's
+
+    monkeypatch.setattr(Renderer, "step", fake)
+    own = next(
+        e.renderer
+        for e in explore(session, select(session, 0.9), screen)
+        if isinstance(e, Rendered) and e.which == "sparse" and e.morph is None
+    )
+    assert own is not None
+    assert own.steps_done == 24  # the mean of steps 17 to 24 is the first above the morph's 20
+
+
+def test_a_picture_that_was_made_already_shows_at_once_and_ends_the_morph(session: Session) -> None:
+    screen = OnScreen()
+    drag(session, screen, [select(session, 0.5)])
+    moved = explore(session, select(session, 0.9), screen)
+    for event in moved:
+        if isinstance(event, Rendered) and event.morph is not None:
+            break
+    moved.close()
+    assert screen.morph is not None
+    said = told(explore(session, select(session, 0.5), screen))
+    assert said[:2] == ["dense 6", "sparse 6"]
+    assert not any(line.startswith("morph") for line in said)
+    assert screen.morph is None
+
+
+def test_a_morph_under_way_goes_on_under_the_next_weights_and_says_where_it_came_from(session: Session) -> None:
+    screen = OnScreen()
+    drag(session, screen, [select(session, 0.5)])
+    for sparsity in (0.6, 0.7, 0.8):
+        moved = explore(session, select(session, sparsity), screen)
+        for event in moved:
+            if isinstance(event, Rendered) and event.morph is not None:
+                break
+        moved.close()
+    assert screen.morph is not None
+    assert (screen.morph.source, screen.morph.steps) == ("50.0 %", 1)
+    assert screen.morph.renderer.steps_done == STEPS + 3
+
+
+def test_another_neuron_does_not_morph_and_keeps_what_does_not_depend_on_it(
+    session: Session, calls: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    screen = OnScreen()
+    drag(session, screen, [select(session)])
+    monkeypatch.setattr(session.classifier, "prepare", lambda _sample: pytest.fail("the network was run again"))
+    events = list(explore(session, select(session, neuron="3:5"), screen))
+    assert not morphs(events)
+    assert calls == {"calibrate": 1, "prune": 1}
+    said = told(iter(events))
+    assert said[:4] == ["both predicted", "excited", "traced", "both predicted"]
+
+
+def test_another_sample_morphs_and_is_named(session: Session) -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    other = session.add(Sample(Image.fromarray(pixels), "other"))
+    screen = OnScreen()
+    drag(session, screen, [select(session)])
+    events = list(explore(session, replace(select(session), sample=other), screen))
+    assert {source for source, _ in morphs(events)} == {"'sample'"}
+
+
+def test_drafts_come_first_are_said_to_be_drafts_and_never_pass_for_the_trace(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spade_widgets.runtime.session.WORTH", -1)
+    session.augmentations = 80
+    events, sources = [], []
+    for event in explore(session, select(session), OnScreen()):
+        events.append(event)
+        if isinstance(event, Rendered) and event.morph is not None:
+            sources.append(event.morph.source)
+    traced = [e.trace for e in events if isinstance(e, Traced)]
+    assert [t.augmentations for t in traced[:1]] + [t.augmentations for t in traced[-1:]] == [16, 80]
+    assert known(session, 0.5) is traced[-1]
+    plain = sw.trace(session.classifier, session.samples[0], plan=traced[-1].plan, augmentations=80)
+    for name, weight in plain.weights().items():
+        assert torch.equal(traced[-1].weights()[name], weight)
+    early = sw.trace(session.classifier, session.samples[0], plan=traced[-1].plan, augmentations=16)
+    for name, weight in early.weights().items():
+        assert torch.equal(traced[0].weights()[name], weight)
+    assert session.name(traced[0]) != session.name(traced[-1])
+    assert session.draft(session.samples[0], select(session).pruning) is None
+    # A first picture of the first draft begins from noise, and goes on under the trace.
+    assert sources[0] == ""
+    assert sources[-1] == "16 augmentations"
+    own = [e for e in events if isinstance(e, Rendered) and e.which == "sparse"][-1]
+    assert own.renderer is not None
+    assert own.renderer.picture().tobytes() == sw.visualize(plain, "3:2", steps=STEPS).tobytes()
+
+
+def test_no_draft_where_the_rest_takes_no_time(session: Session) -> None:
+    session.augmentations = 80
+    assert sum(isinstance(e, Traced) for e in explore(session, select(session))) == 1
+
+
+def known(session: Session, sparsity: float) -> Trace:
+    trace = session.known_trace(session.samples[0], select(session, sparsity).pruning)
+    assert trace is not None
+    return trace

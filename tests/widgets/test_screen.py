@@ -43,7 +43,12 @@ def test_a_class_that_only_the_trace_names_is_listed_too(make: Make, monkeypatch
     expected = [("bee", 0.4, 0.1), ("cat", 0.3, 0.1), ("dog", 0.15, 0.1), ("eel", 0.05, 0.7)]
     assert [name for name, _, _ in rows] == [name for name, _, _ in expected]
     assert np.allclose([row[1:] for row in rows], [row[1:] for row in expected])
+    # The last trace's stay while the next one is made; but not when it is given up.
     panel._screen.show(panel._selection(), Predicted(dense, None))
+    assert len(panel.predictions["rows"]) == 4
+    panel.session.store.put(panel.session._probabilities_key(panel.session.classifier, panel.sample), dense, 1)
+    monkeypatch.setattr(panel.session, "known_trace", lambda *_: None)
+    panel._screen._leave_off(panel._selection())
     assert [(row["name"], row["sparse"]) for row in panel.predictions["rows"]] == [
         ("bee", None), ("cat", None), ("dog", None),
     ]  # fmt: skip
