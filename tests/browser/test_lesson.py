@@ -62,10 +62,10 @@ class Opened:
         if url != self._lesson and not url.startswith("blob:"):
             self.complaints.append(f"request to {url}")
 
-    def screenshot(self) -> Image.Image:
+    def screenshot(self, name: str = "") -> Image.Image:
         folder = CHECKOUT / "test-results" / "lesson"
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{self._name}.png"
+        path = folder / f"{name or self._name}.png"
         self.page.screenshot(path=path, full_page=True)
         with Image.open(path) as shot:
             return shot.convert("RGB")
@@ -233,7 +233,7 @@ def test_it_fits_and_follows_the_colour_scheme(browser: Browser, lesson: Path, w
     assert corner > 0.95 if scheme == "light" else corner < 0.1
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     opened.page.emulate_media(color_scheme="light" if scheme == "dark" else "dark")
-    other = pixels(opened.screenshot())[-3, -3].mean()
+    other = pixels(opened.screenshot("changed"))[-3, -3].mean()
     assert (other > 0.5) != (corner > 0.5)
     assert opened.complaints == []
     opened.context.close()
