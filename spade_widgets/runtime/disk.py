@@ -20,6 +20,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from weakref import WeakMethod
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
@@ -105,8 +106,7 @@ class Disk:
         self.nbytes = whole("size of the cache in bytes", nbytes)
         #: Why the last write failed; "" where it did not.
         self.trouble = ""
-        #: Told of each new trouble, on the thread that met it.
-        self.on_trouble: Callable[[str], None] | None = None
+        self._told: list[WeakMethod[Callable[[str], None]]] = []
         try:
             if not folder:
                 raise ValueError("it has no name")
@@ -161,12 +161,17 @@ class Disk:
         self.trouble = ""
         return size <= self.nbytes
 
+    def tell(self, method: Callable[[str], None]) -> None:
+        """Call this method of an object, as long as there is one, with each new trouble, on the thread that met it."""
+        self._told = [*(known for known in self._told if known() is not None), WeakMethod(method)]
+
     def _failed(self, why: str) -> None:
         if not self.trouble:
             self.trouble = f"The cache in '{self.folder}' cannot be written, so results are kept in memory alone: {why}"
             log.warning("%s", self.trouble)
-            if self.on_trouble is not None:
-                self.on_trouble(self.trouble)
+            for heard in [method() for method in list(self._told)]:
+                if heard is not None:
+                    heard(self.trouble)
 
     def _trim(self) -> None:
         """Remove the least recently used until the rest fits, and what killed kernels have left behind."""

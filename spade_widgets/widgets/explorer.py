@@ -13,6 +13,7 @@ from PIL import Image
 from spade_widgets.classifier import Preprocess
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plan import head
+from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.explore import Event, Selection, Which, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
@@ -32,6 +33,8 @@ from spade_widgets.widgets.opening import Model, open_panel
 from spade_widgets.widgets.panel import Panel
 from spade_widgets.widgets.recipe import recipe
 from spade_widgets.widgets.screen import Screen
+from spade_widgets.widgets.still import Still
+from spade_widgets.widgets.stills import explorer_still
 from spade_widgets.widgets.wire import CENTRES, SELECTION, ExplorerWire, one_of
 
 
@@ -53,6 +56,9 @@ class Explorer(Panel, ExplorerWire):
         augmentations: a calibration's, at least 1.
         steps: a visualization's, at least 1.
         seed: of augmentations, visualizations and saliency maps.
+        cache: a folder in which traces, finished pictures, saliency maps and their curves are found again, also by
+            other kernels and later; it is made if it is not there. None: they are kept in this kernel's memory alone.
+        cache_size: bytes that the folder may hold; the least recently used goes first.
         centre: what is in the middle: `"visualization"`, `"saliency"` (`saliency_panel`, which shares the selection)
             or `"both"`. Pictures and maps are computed while they are shown.
 
@@ -62,6 +68,7 @@ class Explorer(Panel, ExplorerWire):
 
     SELECTS = SELECTION
     SETS = ("centre",)
+    DRAWS = ("centre",)
 
     _screen: Screen
 
@@ -81,11 +88,21 @@ class Explorer(Panel, ExplorerWire):
         augmentations: int = 256,
         steps: int = 256,
         seed: int = 0,
+        cache: str | Path | None = None,
+        cache_size: int = SIZE,
         centre: str = "visualization",
     ) -> None:
         opened = open_panel(model, samples, weights, class_names, preprocess)
         classifier = opened.classifier
-        session = Session(classifier, opened.samples, augmentations=augmentations, steps=steps, seed=seed)
+        session = Session(
+            classifier,
+            opened.samples,
+            augmentations=augmentations,
+            steps=steps,
+            seed=seed,
+            cache=cache,
+            cache_size=cache_size,
+        )
         first = session.samples[0]
         hidden = [layer.name for layer in classifier.layers() if layer.name != head(classifier)]
         maps = [name for name in hidden if classifier.layer(name).size != (1, 1)]
@@ -264,8 +281,12 @@ class Explorer(Panel, ExplorerWire):
 
         panel = SaliencyPanel(self, embedded=True)
         self.saliency_panel = panel
+        self._displayed.follow(panel, panel.DRAWS)
         self._embed()  # the centre may have changed meanwhile
         yield
+
+    def _still(self) -> Still:
+        return explorer_still(self)
 
     def _events(self, selection: Selection) -> Iterator[Event]:
         return explore(self.session, selection, self._screen.on_screen)

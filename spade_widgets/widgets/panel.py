@@ -22,10 +22,12 @@ from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample, Source
+from spade_widgets.widgets.display import Displayed
 from spade_widgets.widgets.images import thumbnail
 from spade_widgets.widgets.link import Link
 from spade_widgets.widgets.opening import Opened
 from spade_widgets.widgets.screen import PanelScreen
+from spade_widgets.widgets.still import Still
 from spade_widgets.widgets.views import Views
 from spade_widgets.widgets.wire import SHARED, PanelWire
 
@@ -53,6 +55,8 @@ class Panel(PanelWire):
     SELECTS: ClassVar[tuple[str, ...]] = ()
     #: What can be set besides.
     SETS: ClassVar[tuple[str, ...]] = ()
+    #: Which of these change the saved picture.
+    DRAWS: ClassVar[tuple[str, ...]] = ()
 
     _screen: PanelScreen[Any]
     _open = False  # until all of it is made
@@ -96,6 +100,9 @@ class Panel(PanelWire):
         if linked is not None:
             self.samples = linked.samples  # with the thumbnails
         self._list_samples()
+        self._displayed = Displayed(self, self.session.worker, self._still, self.DRAWS)
+        if (disk := self.session.cache.disk) is not None:
+            disk.tell(self._warn)
         self._open = True
         self.observe(self._selected, self.SELECTS)
         self.on_msg(self._message)
@@ -146,6 +153,18 @@ class Panel(PanelWire):
         """The Python that makes what is selected."""
         raise NotImplementedError
 
+    def _still(self) -> Still:
+        """What is on screen, for where no front end runs."""
+        raise NotImplementedError
+
+    def _ipython_display_(self) -> None:
+        bundle = self._repr_mimebundle_()
+        if bundle is not None:
+            self._displayed.show(*bundle)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.app['title']}, {self.sample.title!r}, sparsity {self.sparsity:g})"
+
     # What a user reads and sets
 
     @property
@@ -183,6 +202,7 @@ class Panel(PanelWire):
                     return False
                 if job is self._job:  # else it was superseded meanwhile
                     break
+        self._displayed.refresh()  # the kernel may end next
         return True
 
     def stop(self) -> None:
@@ -299,6 +319,10 @@ class Panel(PanelWire):
         else:
             log.error("The %s's work failed", type(self).__name__, exc_info=error)
             self.error = f"This could not be computed ({type(error).__name__}: {first_line(error)})."
+
+    def _warn(self, sentence: str) -> None:
+        """The work goes on, but not as it was asked for."""
+        self.error = sentence
 
     def _besides(self, name: str, steps: Steps, *, idle: bool = False) -> Job:
         """Run something besides the panel's main job, in the place of what runs so named. `idle`: see `submit`."""

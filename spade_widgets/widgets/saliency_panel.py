@@ -17,6 +17,7 @@ from spade_widgets.attribution.saliency import Map, find_method
 from spade_widgets.classifier import Preprocess
 from spade_widgets.errors import InputError
 from spade_widgets.runtime.attribute import Event, Question, Which, attribute, known_maps, seen
+from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import PATTERN, Pruning, Session
 from spade_widgets.sample import Source
@@ -25,6 +26,8 @@ from spade_widgets.widgets.panel import Panel
 from spade_widgets.widgets.recipe import saliency_recipe
 from spade_widgets.widgets.saliency_screen import SaliencyScreen
 from spade_widgets.widgets.saliency_wire import COLORMAPS, PREDICTED, SCALES, SELECTION, VIEW, SaliencyWire
+from spade_widgets.widgets.still import Still
+from spade_widgets.widgets.stills import saliency_still
 from spade_widgets.widgets.wire import one_of
 
 
@@ -39,8 +42,8 @@ class SaliencyPanel(Panel, SaliencyWire):
         source: another panel, such as an `Explorer` (both then select the same, whichever is touched), a `Session`, or
             what the Explorer takes as its model: None for the built-in classifier, a torchvision builder's name, an
             `ImageClassifier`, any `nn.Module`.
-        samples, weights, class_names, preprocess, augmentations, seed: as the Explorer takes them; not for a panel or a
-            session, which have them. The seed is that of the maps too.
+        samples, weights, class_names, preprocess, augmentations, seed, cache, cache_size: as the Explorer takes them;
+            not for a panel or a session, which have them. The seed is that of the maps too.
         methods: keys of the saliency methods, at least one, in the order in which they are shown.
         target: index or name of the class that the maps speak of. Default: the one that the dense network predicts.
         sparsity, preset, pattern, solver: how to prune, to begin with. Default: as it is in the panel given; else the
@@ -59,6 +62,7 @@ class SaliencyPanel(Panel, SaliencyWire):
 
     SELECTS = SELECTION
     SETS = VIEW
+    DRAWS = VIEW
 
     _screen: SaliencyScreen
 
@@ -78,6 +82,8 @@ class SaliencyPanel(Panel, SaliencyWire):
         solver: str | None = None,
         augmentations: int | None = None,
         seed: int | None = None,
+        cache: str | Path | None = None,
+        cache_size: int | None = None,
         opacity: float = 0.75,
         colormap: str = "auto",
         signed: bool = True,
@@ -87,12 +93,12 @@ class SaliencyPanel(Panel, SaliencyWire):
         embedded: bool = False,
     ) -> None:
         if isinstance(source, Panel | Session):
-            own = (samples, class_names, preprocess, augmentations, seed)
+            own = (samples, class_names, preprocess, augmentations, seed, cache, cache_size)
             if weights != "DEFAULT" or any(value is not None for value in own):
                 kind = "session" if isinstance(source, Session) else "panel"
                 raise InputError(
-                    "`samples`, `weights`, `class_names`, `preprocess`, `augmentations` and `seed` are for a model; "
-                    f"this {kind} has its own."
+                    "`samples`, `weights`, `class_names`, `preprocess`, `augmentations`, `seed`, `cache` and "
+                    f"`cache_size` are for a model; this {kind} has its own."
                 )
             session = source if isinstance(source, Session) else source.session
             opened = source._opened if isinstance(source, Panel) else open_session(session)
@@ -103,6 +109,8 @@ class SaliencyPanel(Panel, SaliencyWire):
                 opened.samples,
                 augmentations=256 if augmentations is None else augmentations,
                 seed=0 if seed is None else seed,
+                cache=cache,
+                cache_size=SIZE if cache_size is None else cache_size,
             )
         linked = source if isinstance(source, Panel) else None
         begun = linked._pruning() if linked else Pruning(0.9 if source is None else 0.8)
@@ -227,6 +235,9 @@ class SaliencyPanel(Panel, SaliencyWire):
     def _selection(self) -> Question:
         target = None if self.target == PREDICTED else self.target
         return Question(self.sample, self._pruning(), self.methods, target)
+
+    def _still(self) -> Still:
+        return saliency_still(self)
 
     def _events(self, selection: Question) -> Iterator[Event]:
         return attribute(self.session, selection)

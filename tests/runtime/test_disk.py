@@ -48,6 +48,14 @@ def drafts(folder: Path) -> list[Path]:
     return list(folder.glob(".*.part"))
 
 
+class Listener:
+    def __init__(self, told: list[str]) -> None:
+        self.told = told
+
+    def hear(self, sentence: str) -> None:
+        self.told.append(sentence)
+
+
 def test_what_was_written_is_found_by_another_to_the_last_bit(tmp_path: Path) -> None:
     record = {"seconds": 0.1 + 0.2, "seed": 2**63 + 1, "title": "</script> ü", "none": None, "plan": {"fc": 1 / 3}}
     made = Entry({"half": torch.rand(3, 4).half(), "none": torch.zeros(0, 3), "scalar": torch.tensor(1 / 3)}, record)
@@ -137,7 +145,9 @@ def test_a_full_disk_is_said_once_and_the_work_goes_on(
 ) -> None:
     disk = Disk(tmp_path)
     told: list[str] = []
-    disk.on_trouble = told.append
+    listener = Listener(told)
+    disk.tell(listener.hear)
+    disk.tell(Listener(told).hear)  # which nobody holds
     put(disk, NAMES[0], entry())
     write_bytes = Path.write_bytes
 
