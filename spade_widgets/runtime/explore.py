@@ -123,6 +123,8 @@ def explore(session: Session, selection: Selection, screen: OnScreen | None = No
     dense: Renderer | None = None
     if selection.pictures:
         dense = found["dense"] or session.renderer(classifier, selection.neuron)  # the first imports Lucent: a second
+        if found["dense"] is None and dense.steps_done:  # it was on disk
+            yield from _show(session, selection, screen, "dense", dense)
     trace = yield from _trace(session, selection, screen, dense, probabilities)
     yield Traced(trace)
     yield Predicted(probabilities, session.probabilities(trace, sample))
