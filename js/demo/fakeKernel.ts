@@ -155,6 +155,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
       kl: agrees ? 0.08 : 3.12,
       seconds: 1.8,
       augmentations: 256,
+      asked: 256,
       dense_layers: 1,
       layers,
     });
@@ -184,6 +185,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
       seconds: run.step * 0.03,
       activation: 2 + run.step * 0.08,
       dead: false,
+      morph: null,
     };
     idle();
     if (run.step >= STEPS) {
@@ -214,6 +216,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
         seconds: 0,
         activation: null,
         dead: false,
+        morph: null,
       });
     }
     run.timer = setInterval(() => void frame(which), 60);

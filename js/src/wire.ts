@@ -71,6 +71,18 @@ export interface Picture {
   activation: number | null;
   /** No step had any gradient: nothing that a picture shows reaches the neuron. */
   dead: boolean;
+  /** What is on screen while the picture itself is not as far: activation and dead are its. */
+  morph: Morph | null;
+}
+
+/** A picture that goes on under other weights than it was begun under. */
+export interface Morph {
+  /** Where it comes from, in few words; "" where it was begun under a draft of this very trace. */
+  source: string;
+  /** How many steps it has done under these weights. */
+  step: number;
+  /** Of the trace, or the draft of it, that it goes on under. */
+  augmentations: number;
 }
 
 export interface TraceLayer {
@@ -93,6 +105,8 @@ export interface TraceInfo {
   /** Null in a lesson, which may have found the trace rather than made it. */
   seconds: number | null;
   augmentations: number;
+  /** Augmentations that there will be: more than `augmentations` while the trace is a draft. */
+  asked: number;
   dense_layers: number;
   layers: TraceLayer[];
 }
@@ -182,6 +196,7 @@ const noPicture: Picture = {
   seconds: 0,
   activation: null,
   dead: false,
+  morph: null,
 };
 
 /** What a panel shows for a trait that is missing or null: nothing, without falling over. */

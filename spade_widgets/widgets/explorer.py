@@ -13,6 +13,7 @@ from PIL import Image
 from spade_widgets.classifier import Preprocess
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plan import head
+from spade_widgets.runtime.ahead import ahead
 from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.explore import Event, Selection, Which, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
@@ -226,6 +227,7 @@ class Explorer(Panel, ExplorerWire):
     def stop(self) -> None:
         """Stop computing, the maps too where they are in the middle; what is done stays."""
         super().stop()
+        self.session.worker.cancel((self, "ahead"))
         if (maps := self.saliency_panel) is not None and maps._active:
             maps.stop()
 
@@ -289,7 +291,16 @@ class Explorer(Panel, ExplorerWire):
         return explorer_still(self)
 
     def _events(self, selection: Selection) -> Iterator[Event]:
-        return explore(self.session, selection, self._screen.on_screen)
+        self.session.worker.cancel((self, "ahead"))
+        yield from explore(self.session, selection, self._screen.on_screen)
+        self._besides("ahead", self._ahead(selection), idle=True)
+
+    def _ahead(self, selection: Selection) -> Steps:
+        """Neighbouring sparsities, while the worker has nothing else to do."""
+        for more in ahead(self.session, selection.sample, selection.pruning):
+            if more:
+                self.solved = self.session.solved(selection.sample, selection.pruning)
+            yield
 
     def _recipe(self, selection: Selection) -> str:
         return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron)

@@ -213,7 +213,7 @@ class Screen(PanelScreen[Selection]):
         before = getattr(self._panel, which)
         turns = before["state"] != progress["state"] or (before["morph"] is None) != (morph is None)
         drawn = (shown, shown.steps_done)
-        if (turns and not over) or self._due(which):
+        if turns or over or self._due(which):  # before its pixels: the page then knows what they are of
             setattr(self._panel, which, progress)
         if not over and drawn != self._drawn.get(which):  # else what went on is not what is on screen
             self._drawn[which] = drawn
@@ -221,8 +221,6 @@ class Screen(PanelScreen[Selection]):
             self.frames.offer(which, content, lambda: images.frame(shown.picture()))
         if turns or over:
             self._keep(which, images.png(shown.picture()))
-        if over:
-            setattr(self._panel, which, progress)
 
     # How it is said
 

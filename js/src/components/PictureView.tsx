@@ -4,7 +4,7 @@ import { download } from "../lib/download";
 import { decimal, fileName, seconds } from "../lib/format";
 import { describeNeuron } from "../lib/neuron";
 import { transform } from "../lib/viewport";
-import type { Picture, Which } from "../wire";
+import type { Morph, Picture, PictureState, Which } from "../wire";
 import { SaveIcon } from "./icons";
 import { useCalm } from "./useCalm";
 import { usePaintings } from "./usePaintings";
@@ -13,8 +13,17 @@ import { useZoomAndPan } from "./useZoomAndPan";
 const titles: Record<Which, string> = { dense: "Dense", sparse: "Trace of this sample" };
 const models: Record<Which, string> = { dense: "dense model", sparse: "trace" };
 
+const ABOUT_MORPHS =
+  "The picture that was there goes on under the new weights. The trace's own, begun from noise, takes its place as soon as it excites the neuron as much.";
+
+function morphText({ source, step }: Morph, state: PictureState): string {
+  const what = source === "" ? "first look" : `morphing from ${source}`;
+  return `${what} · ${state === "stopped" ? "stopped at " : ""}step ${step}`;
+}
+
 function progressText(picture: Picture): string {
-  const { state, step, steps } = picture;
+  const { state, step, steps, morph } = picture;
+  if (morph) return morphText(morph, state);
   if (state === "rendering") return `step ${step} of ${steps} · ${seconds(picture.seconds)}`;
   if (state === "stopped") return `stopped at ${step} of ${steps} · ${seconds(picture.seconds)}`;
   if (state === "done") return `${steps} steps · ${seconds(picture.seconds)}`;
@@ -27,6 +36,7 @@ function describe(which: Which, picture: Picture, classes: readonly string[]): s
   const what = `What excites ${describeNeuron(picture.neuron, classes)} in the ${models[which]}`;
   if (state === "empty" || picture.neuron === "") return `No picture of the ${models[which]} yet`;
   if (state === "waiting") return `${what}: waiting`;
+  if (picture.morph) return `${what}: ${state}, step ${step} of ${steps}; ${morphText(picture.morph, state)}`;
   if (state === "rendering") return `${what}: rendering, step ${step} of ${steps}`;
   return state === "stopped" ? `${what}: stopped at step ${step} of ${steps}` : `${what}: done`;
 }
@@ -117,7 +127,9 @@ export function PictureView({ which }: { which: Which }) {
           </button>
         </div>
         <div class="sw-caption-numbers">
-          <span class="sw-line sw-secondary">{progressText(calm)}</span>
+          <span class="sw-line sw-secondary" title={calm.morph ? ABOUT_MORPHS : undefined}>
+            {progressText(calm)}
+          </span>
           <Activation picture={calm} />
         </div>
       </figcaption>

@@ -1,5 +1,6 @@
 import { percent } from "../lib/format";
 import { usePanel } from "../state";
+import { isStale } from "./TraceFacts";
 
 function Bar({ share, which }: { share: number | null; which: "dense" | "sparse" }) {
   return (
@@ -25,7 +26,7 @@ export function Predictions({ chosen, what, onChoose, canChoose = () => true }: 
   const live = panel.connection.live.value;
   const stale = sample_id !== panel.traits.sample_id.value;
   return (
-    <section class="sw-predictions" aria-busy={stale}>
+    <section class="sw-predictions" aria-busy={stale} data-trace-stale={isStale(panel)}>
       <table>
         <thead>
           <tr>

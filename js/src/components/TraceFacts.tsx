@@ -1,9 +1,17 @@
 import { count, median, percent, seconds } from "../lib/format";
-import { usePanel } from "../state";
+import { type PanelState, usePanel } from "../state";
 import type { TraceInfo } from "../wire";
 
 export function isTrace(trace: Partial<TraceInfo>): trace is TraceInfo {
   return typeof trace.total === "number" && Array.isArray(trace.layers);
+}
+
+/** Whether the last trace is of another sample or sparsity than what is chosen. */
+export function isStale(panel: PanelState): boolean {
+  const trace = panel.traits.trace_summary.value;
+  if (!isTrace(trace)) return false;
+  const wanted = panel.held.value ?? panel.traits.sparsity.value;
+  return trace.sample_id !== panel.traits.sample_id.value || Math.abs(trace.sparsity - wanted) > 1e-6;
 }
 
 function errors(trace: TraceInfo): { middle: number; worst: number; where: string } | null {
@@ -29,8 +37,7 @@ export function TraceFacts() {
     );
   }
   const error = errors(trace);
-  const wanted = panel.held.value ?? panel.traits.sparsity.value;
-  const stale = trace.sample_id !== panel.traits.sample_id.value || Math.abs(trace.sparsity - wanted) > 1e-6;
+  const stale = isStale(panel);
   const layers = trace.layers.length === 1 ? "1 layer" : `${trace.layers.length} layers`;
   return (
     <div class="sw-facts" aria-busy={stale}>
@@ -68,7 +75,14 @@ export function TraceFacts() {
           <span>error not measured</span>
         )}
         <span class="sw-secondary">
-          {trace.augmentations} augmentations{trace.seconds !== null && ` · ${seconds(trace.seconds)}`}
+          {trace.asked > trace.augmentations ? (
+            <b title="A first look: the other augmentations are gone through now">
+              {trace.augmentations} of {trace.asked}
+            </b>
+          ) : (
+            trace.augmentations
+          )}{" "}
+          augmentations{trace.seconds !== null && ` · ${seconds(trace.seconds)}`}
         </span>
       </p>
     </div>

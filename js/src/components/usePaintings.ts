@@ -3,6 +3,7 @@ import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
 import type { ExplorerState } from "../explorerState";
 import { isEmpty } from "../lib/bytes";
+import { leaveGhost } from "../lib/ghost";
 import { createPainter } from "../lib/painter";
 import type { FrameMessage, Which } from "../wire";
 
@@ -30,16 +31,25 @@ export function usePaintings(
   const stale = useSignal(false);
 
   useEffect(() => {
-    if (!canvas.current) return;
-    const painter = createPainter(canvas.current);
+    const target = canvas.current;
+    if (!target) return;
+    const painter = createPainter(target);
     const picture = panel.traits[which];
     const png = which === "dense" ? panel.traits.dense_png : panel.traits.sparse_png;
     let closed = false;
 
+    // A picture that takes another one's place comes up slowly; one that goes on from it does not.
+    let another = false;
+    const before = () => {
+      const { state, morph } = picture.peek();
+      if (another && !blank.peek() && !(state === "rendering" && morph)) leaveGhost(target);
+      another = false;
+    };
+
     const stopFrames = panel.connection.onMessage((message, buffers) => {
       if (!isFrame(message) || message.which !== which) return;
       painter
-        .paint(buffers[0])
+        .paint(buffers[0], before)
         .then((drawn) => {
           if (!drawn || closed) return;
           batch(() => {
@@ -57,14 +67,14 @@ export function usePaintings(
       const data = png.value;
       if (isEmpty(data)) return;
       painter
-        .paint(data)
+        .paint(data, before)
         .then((drawn) => {
           if (drawn && !closed) blank.value = false;
         })
         .catch((reason: unknown) => console.warn("a picture could not be drawn", reason));
     });
 
-    let neuron = picture.peek().neuron;
+    let { neuron, morph } = picture.peek();
     // A view that comes late sees the PNG of before until the next frame.
     stale.value = picture.peek().state === "rendering";
     const stopState = effect(() => {
@@ -74,7 +84,8 @@ export function usePaintings(
         blank.value = true;
       } else if (now.state === "done" || now.state === "stopped") stale.value = false;
       else if (now.state === "waiting" || now.neuron !== neuron) stale.value = true;
-      neuron = now.neuron;
+      if (now.state === "waiting" || (morph && !now.morph)) another = true;
+      ({ neuron, morph } = now);
     });
 
     return () => {

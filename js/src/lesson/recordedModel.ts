@@ -100,5 +100,5 @@ export class RecordedModel implements AnyModel {
 }
 
 function picture(neuron: string, { steps, seconds, activation, dead }: Shot): Picture {
-  return { neuron, state: "done", step: steps, steps, seconds, activation, dead };
+  return { neuron, state: "done", step: steps, steps, seconds, activation, dead, morph: null };
 }

@@ -3,9 +3,9 @@ import { toBlob } from "./bytes";
 export interface Painter {
   /**
    * Decodes and draws a picture. Resolves to true when it is on screen, to false when a later one was there first.
-   * Until it is drawn the former picture stays. Rejects where the bytes are no picture.
+   * Until it is drawn the former picture stays; `before` is called right before. Rejects where the bytes are no picture.
    */
-  paint(data: unknown): Promise<boolean>;
+  paint(data: unknown, before?: () => void): Promise<boolean>;
   clear(): void;
 }
 
@@ -19,12 +19,13 @@ export function createPainter(canvas: HTMLCanvasElement, decode: Decode = create
   let arrived = 0;
   let drawn = 0;
   return {
-    async paint(data) {
+    async paint(data, before) {
       const mine = ++arrived;
       const bitmap = await decode(toBlob(data));
       try {
         if (mine < drawn) return false;
         drawn = mine;
+        before?.();
         // Setting the size wipes the canvas even if it is the same.
         if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
           canvas.width = bitmap.width;
