@@ -34,11 +34,11 @@ from spade_widgets.attribution.curves import Mode
 from spade_widgets.attribution.metrics import Map
 from spade_widgets.classifier import ImageClassifier, tensor_digest
 from spade_widgets.errors import InputError
-from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.disk import Disk, Entry, read_entry, write_entry
+from spade_widgets.runtime.drawing import Subject
 from spade_widgets.runtime.jobs import Steps, Worker
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
@@ -113,17 +113,20 @@ class Cache:
 
     def trace_name(self, sample: Sample, plan: SparsityPlan, solver: str) -> Name | None:
         """Names a trace."""
-        return self._name("trace", lambda: self._trace(sample, plan, solver))
+        return self._name("trace", lambda: self._trace(sample, plan, solver, self._augmentations, self._seed))
 
-    def picture_name(self, network: Network, neuron: Neuron) -> Name | None:
-        """Names a neuron's picture after all steps."""
+    def picture_name(self, network: Network, subject: Subject) -> Name | None:
+        """Names a neuron's pictures after all steps."""
         return self._name(
             "picture",
             lambda: {
                 "network": self._network(network),
-                "neuron": str(neuron),
+                "neuron": str(subject.neuron),
                 "steps": self._steps,
-                "seed": self._seed,
+                "seed": subject.seed,
+                "image": subject.drawing.image,
+                "count": subject.drawing.count,
+                "magnitude": subject.magnitude.digest if subject.magnitude else None,
             },
         )
 
@@ -261,18 +264,23 @@ class Cache:
             seen = self._seen[sample.id] = tensor_digest(self._classifier.view(sample))
         return {"id": sample.id, "seen": seen}
 
-    def _trace(self, sample: Sample, plan: SparsityPlan, solver: str) -> Plain:
+    def _trace(self, sample: Sample, plan: SparsityPlan, solver: str, augmentations: int, seed: int) -> Plain:
         return {
             "sample": self._sample(sample),
             "plan": dict(plan.sparsities),
             "solver": solver,
-            "augmentations": self._augmentations,
-            "seed": self._seed,
+            "augmentations": augmentations,
+            "seed": seed,
         }
 
     def _network(self, network: Network) -> Plain | None:
         """Names a trace by what makes it; None is the dense network."""
-        return self._trace(network.sample, network.plan, network.solver) if isinstance(network, Trace) else None
+        if isinstance(network, Trace):
+            t = network
+            return self._trace(t.sample, t.plan, t.solver, t.augmentations, t.seed)
+        if network is not self._classifier:
+            raise TypeError(f"a {type(network).__name__} has no name")
+        return None
 
 
 #: The caches that may have something to write when the interpreter ends.
