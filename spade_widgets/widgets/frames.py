@@ -14,8 +14,9 @@ from spade_widgets.widgets.views import Views
 IN_FLIGHT = 2
 #: Seconds between two frames of a picture: no eye sees more, and encoding them would slow the rendering down.
 INTERVAL = 1 / 25
-#: Seconds after which a frame that was not acknowledged is taken for lost (its view was closed, its page reloaded).
-LOST = 2.0
+#: Seconds after which a frame that was not acknowledged is taken for lost: its view was closed, its page reloaded. Or
+#: the kernel is too busy with a cell to hear of it (ipykernel 6), which must not freeze the picture.
+LOST = 0.5
 
 
 @dataclass

@@ -225,6 +225,7 @@ class Panel(PanelWire):
                 link.end()
             self._links.clear()
         super().close()
+        self.layout.close()  # a widget of its own, which ipywidgets would keep for good
 
     # What is accepted
 
