@@ -20,6 +20,7 @@ from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.pruner import Sketch
 from spade_widgets.pruning.trace import Trace
+from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject
 from spade_widgets.runtime.morph import EVERY, Morph, OnScreen, Origin
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample
@@ -39,6 +40,7 @@ class Selection:
 
     Attributes:
         pictures: whether the pictures are looked at; else they are not rendered.
+        drawing: how they are made.
     """
 
     sample: Sample
@@ -46,6 +48,7 @@ class Selection:
     neuron: Neuron
     layer: str
     pictures: bool = True
+    drawing: Drawing = PLAIN
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def explore(session: Session, selection: Selection, screen: OnScreen | None = No
     yield Excited(maps, excitement(maps))
     dense: Renderer | None = None
     if selection.pictures:
-        dense = found["dense"] or session.renderer(classifier, selection.neuron)  # the first imports Lucent: a second
+        dense = found["dense"] or session.renderer(
+            classifier, selection.neuron, selection.drawing
+        )  # the first imports Lucent: a second
         if found["dense"] is None and dense.steps_done:  # it was on disk
             yield from _show(session, selection, screen, "dense", dense)
     trace = yield from _trace(session, selection, screen, dense, probabilities)
@@ -130,11 +135,11 @@ def explore(session: Session, selection: Selection, screen: OnScreen | None = No
     yield Predicted(probabilities, session.probabilities(trace, sample))
     if dense is None:
         return
-    sparse = session.renderer(trace, selection.neuron)
+    sparse = session.renderer(trace, selection.neuron, selection.drawing)
     if not screen.shows(sparse):
         origin = _origin(session, selection)
         whole = sparse.steps_done >= steps  # it was on disk, or was made while the trace was forgotten
-        morph = None if whole else screen.follow(trace, selection.neuron, origin, session.seed)
+        morph = None if whole else screen.follow(trace, _subject(session, selection), origin)
         if morph is None and sparse.steps_done:
             yield from _show(session, selection, screen, "sparse", sparse)
     yield from _render(session, selection, screen, dense, sparse)
@@ -182,9 +187,9 @@ def _show_draft(
     provisional = isinstance(draft, Trace)
     if selection.pictures:
         origin = _origin(session, selection, draft)
-        morph = screen.follow(draft, selection.neuron, origin, session.seed)
+        morph = screen.follow(draft, _subject(session, selection), origin)
         if morph is None and provisional:
-            morph = screen.begin(draft, selection.neuron, origin, session.seed)
+            morph = screen.begin(draft, _subject(session, selection), origin)
         if morph is not None:
             morph.step()
             yield Rendered("sparse", None, morph)
@@ -212,7 +217,7 @@ def _render(
             sparse.step()
             session.keep(sparse)
             if screen.overtaken(sparse, steps):
-                screen.show(sparse, selection.neuron, _origin(session, selection))
+                screen.show(sparse, _subject(session, selection), _origin(session, selection))
             yield Rendered("sparse", sparse, screen.morph)
 
 
@@ -221,7 +226,7 @@ def _show(
 ) -> Iterator[Rendered]:
     """A picture as it was found."""
     if which == "sparse":
-        screen.show(renderer, selection.neuron, _origin(session, selection))
+        screen.show(renderer, _subject(session, selection), _origin(session, selection))
     yield Rendered(which, renderer)
 
 
@@ -230,13 +235,18 @@ def _origin(session: Session, selection: Selection, network: Network | None = No
     return Origin(selection.sample, selection.pruning, augmentations)
 
 
+def _subject(session: Session, selection: Selection) -> Subject:
+    return session.subject(selection.neuron, selection.drawing)
+
+
 def begun(session: Session, selection: Selection) -> dict[Which, Renderer | None]:
     """The selection's pictures as far as they have come; None for one that has had no step."""
     networks: dict[Which, Network | None] = {
         "dense": session.classifier,
         "sparse": session.known_trace(selection.sample, selection.pruning),
     }
-    found = {w: session.known_renderer(n, selection.neuron) if n else None for w, n in networks.items()}
+    neuron, drawing = selection.neuron, selection.drawing
+    found = {w: session.known_renderer(n, neuron, drawing) if n else None for w, n in networks.items()}
     return {which: renderer if renderer and renderer.steps_done else None for which, renderer in found.items()}
 
 

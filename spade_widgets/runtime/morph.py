@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from time import perf_counter
 
-from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
+from spade_widgets.runtime.drawing import Subject
 from spade_widgets.runtime.session import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
@@ -99,49 +99,49 @@ class OnScreen:
 
     def __init__(self) -> None:
         self.morph: Morph | None = None
-        self._neuron: Neuron | None = None
+        self._subject: Subject | None = None
         self._picture: Renderer | None = None
         self._origin: Origin | None = None
         self._recent: deque[float] = deque(maxlen=SMOOTH)
 
     def clear(self) -> None:
         """Nothing is on screen."""
-        self.morph = self._neuron = self._picture = self._origin = None
+        self.morph = self._subject = self._picture = self._origin = None
 
-    def show(self, picture: Renderer, neuron: Neuron, origin: Origin) -> None:
+    def show(self, picture: Renderer, subject: Subject, origin: Origin) -> None:
         """A trace's own picture is on screen."""
-        self.morph, self._picture, self._neuron, self._origin = None, picture, neuron, origin
+        self.morph, self._picture, self._subject, self._origin = None, picture, subject, origin
         self._recent.clear()
 
     def shows(self, picture: Renderer) -> bool:
         """Whether it is this picture itself that is on screen."""
         return self.morph is None and self._picture is picture
 
-    def morph_of(self, sample: Sample, pruning: Pruning, neuron: Neuron) -> Morph | None:
+    def morph_of(self, sample: Sample, pruning: Pruning, subject: Subject) -> Morph | None:
         """What is on screen, where it is a morph that goes on under this trace or a draft of it."""
-        if self.morph is None or self._neuron != neuron:
+        if self.morph is None or self._subject != subject:
             return None
         under = self.morph.under
         return self.morph if (under.sample.id, under.pruning) == (sample.id, pruning) else None
 
-    def follow(self, network: Network, neuron: Neuron, under: Origin, seed: int) -> Morph | None:
-        """What is on screen goes on under a network: as a morph, or, if nothing of the neuron is, not at all."""
-        if self._neuron != neuron:
+    def follow(self, network: Network, subject: Subject, under: Origin) -> Morph | None:
+        """What is on screen goes on under a network: as a morph, or, if nothing of the subject is, not at all."""
+        if self._subject != subject:
             self.clear()
             return None
         if self.morph is not None:
             if self.morph.under != under:
                 self.morph.swap(network, under)
         elif self._picture is not None and self._origin is not None:
-            self.morph = Morph(_copied(self._picture, network, neuron, seed), self._origin, under)
+            self.morph = Morph(_copied(self._picture, network, subject), self._origin, under)
         self._recent.clear()
         return self.morph
 
-    def begin(self, network: Network, neuron: Neuron, under: Origin, seed: int) -> Morph:
+    def begin(self, network: Network, subject: Subject, under: Origin) -> Morph:
         """A picture of a network that is itself on the way: it begins from noise, and is to go on under the next."""
         self.clear()
-        self._neuron = neuron
-        self.morph = Morph(Renderer(network, neuron, seed=seed), under, under)
+        self._subject = subject
+        self.morph = Morph(subject.begin(network), under, under)
         return self.morph
 
     def overtaken(self, picture: Renderer, steps: int) -> bool:
@@ -154,10 +154,10 @@ class OnScreen:
         return reached is not None and len(self._recent) == SMOOTH and fmean(self._recent) >= reached
 
 
-def _copied(picture: Renderer, network: Network, neuron: Neuron, seed: int) -> Renderer:
+def _copied(picture: Renderer, network: Network, subject: Subject) -> Renderer:
     """A renderer that goes on from a picture under other weights; the picture stays."""
     snapshot = picture.snapshot()
-    made = Renderer(network, neuron, seed=seed)
+    made = subject.begin(network)
     # Whether anything reaches the neuron is to be seen under the new weights.
     made.restore(replace(snapshot, numbers={**snapshot.numbers, "moved": False}))
     return made

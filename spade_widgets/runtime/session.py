@@ -26,6 +26,7 @@ from spade_widgets.pruning.solvers import check_count, check_sparsity
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.cache import Cache, Name
 from spade_widgets.runtime.disk import SIZE, Disk
+from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject, magnitude
 from spade_widgets.runtime.jobs import WORKER, Worker
 from spade_widgets.runtime.shared import Shared
 from spade_widgets.runtime.store import Store
@@ -355,31 +356,32 @@ class Session:
             began = perf_counter()
         return made
 
-    def known_renderer(self, network: Network, neuron: Neuron) -> Renderer | None:
+    def subject(self, neuron: Neuron, drawing: Drawing = PLAIN) -> Subject:
+        """What pictures of a neuron are begun of. For MACO samples must show something (`Magnitude.of`)."""
+        samples = magnitude(self.store, self.classifier, self.samples) if drawing.samples else None
+        return Subject(neuron, drawing, self.seed, samples)
+
+    def known_renderer(self, network: Network, neuron: Neuron, drawing: Drawing = PLAIN) -> Renderer | None:
         """The visualization of a neuron as far as it has come, if it was begun."""
-        found: Renderer | None = self.store.get(self._renderer_key(network, neuron))
+        found: Renderer | None = self.store.get(("renderer", self.name(network), self.subject(neuron, drawing)))
         return found
 
-    def renderer(self, network: Network, neuron: Neuron) -> Renderer:
+    def renderer(self, network: Network, neuron: Neuron, drawing: Drawing = PLAIN) -> Renderer:
         """The visualization of a neuron, as far as it has come; a new one where it has not been begun."""
-        key = self._renderer_key(network, neuron)
-        known: Renderer | None = self.store.get(key)
+        known = self.known_renderer(network, neuron, drawing)
         if known is not None:
             return known
-        made = Renderer(network, neuron, seed=self.seed)
-        name = self._pictures[made] = self.cache.picture_name(network, neuron)
+        subject = self.subject(neuron, drawing)
+        made = subject.begin(network)
+        name = self._pictures[made] = self.cache.picture_name(network, subject)
         self.cache.picture(name, made)
-        # The picture, Adam's two moments and the module's own structure, and the trace's weights that it keeps alive.
-        own = 48 * made.size[0] * made.size[1] + 2**20
-        return self.store.put(key, made, own + (_nbytes(network.weights()) if isinstance(network, Trace) else 0))
+        weights = _nbytes(network.weights()) if isinstance(network, Trace) else 0
+        return self.store.put(("renderer", self.name(network), subject), made, made.nbytes + weights)
 
     def keep(self, renderer: Renderer) -> None:
         """Say after each step of a picture that `renderer` gave: once it is finished, it is kept on disk too."""
         if renderer.steps_done == self.steps:
             self.cache.keep_picture(self._pictures.get(renderer), renderer)
-
-    def _renderer_key(self, network: Network, neuron: Neuron) -> Hashable:
-        return "renderer", self.name(network), neuron
 
     def name(self, network: Network) -> Hashable:
         """Names a network in the store's keys by what makes it; the weights' digest would have to read them all."""

@@ -5,7 +5,8 @@ package does not import Lucent: that happens when the first `Renderer` is made.
 """
 
 from spade_widgets.visualization.activations import activation_maps, strongest
+from spade_widgets.visualization.once import render, visualize
 from spade_widgets.visualization.overlay import overlay
-from spade_widgets.visualization.renderer import Frame, Renderer, render, visualize
+from spade_widgets.visualization.renderer import Frame, Renderer
 
 __all__ = ["Frame", "Renderer", "activation_maps", "overlay", "render", "strongest", "visualize"]

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spade_widgets.classifier import ImageClassifier
+from spade_widgets.classifier import ImageClassifier, tensor_digest
 from spade_widgets.errors import InputError
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import lucent_bridge
@@ -30,6 +31,32 @@ from spade_widgets.visualization import lucent_bridge
 #: The contrast (standard deviation of pixels in 0…1) below which a sample is no more than a plain colour: half a level
 #: of 255.
 PLAIN = 0.002
+
+
+@dataclass(frozen=True)
+class Magnitude:
+    """Fourier magnitudes of samples, made once for many pictures; equal where their values are.
+
+    Attributes:
+        size: rows and columns of the pictures.
+        digest: names the values.
+        values: as from `mean_magnitude`.
+    """
+
+    size: tuple[int, int]
+    digest: str
+    values: Tensor = field(compare=False, repr=False)
+
+    @staticmethod
+    def of(classifier: ImageClassifier, samples: Sequence[Sample], size: tuple[int, int] | None = None) -> Magnitude:
+        """The mean over samples, for pictures of a size; default: the classifier's input.
+
+        Raises:
+            InputError: see `mean_magnitude`.
+        """
+        size = classifier.input_size if size is None else size
+        values = mean_magnitude(classifier, samples, size)
+        return Magnitude(size, tensor_digest(values), values)
 
 
 def maco_image(

@@ -16,8 +16,8 @@ from spade_widgets.sample import Sample, Source, read_samples
 from spade_widgets.visualization import lucent_bridge, maco
 from spade_widgets.visualization.transforms import Transform, crops_and_noise, turns_and_shifts
 
-#: Where a picture's look comes from: anything that `read_samples` takes.
-Samples: TypeAlias = "Source | Iterable[Source]"
+#: Where a picture's look comes from: anything that `read_samples` takes, or what was already made of samples.
+Samples: TypeAlias = "Source | Iterable[Source] | maco.Magnitude"
 
 #: The parameters, a leaf (n, …) that requires gradients, and a function of them that gives the pictures (n, 3, h, w).
 Start: TypeAlias = tuple[Tensor, Callable[[], Tensor]]
@@ -82,9 +82,14 @@ def _maco(canvas: Canvas) -> Start:
         raise InputError(
             "The image 'maco' takes its Fourier magnitude from samples: give magnitude_from=, images or a folder."
         )
-    samples: tuple[Sample, ...] = read_samples(canvas.samples)
-    magnitude = maco.mean_magnitude(canvas.network.dense, samples, canvas.size)
-    return maco.maco_image(magnitude, canvas.size, canvas.seeds, canvas.device)
+    made = canvas.samples
+    if not isinstance(made, maco.Magnitude):
+        samples: tuple[Sample, ...] = read_samples(made)
+        made = maco.Magnitude.of(canvas.network.dense, samples, canvas.size)
+    elif made.size != canvas.size:
+        there, asked = ("×".join(map(str, size)) for size in (made.size, canvas.size))
+        raise InputError(f"The magnitude is one of {there} px, the picture is to have {asked}.")
+    return maco.maco_image(made.values, canvas.size, canvas.seeds, canvas.device)
 
 
 #: A new parameterisation is one more line here.

@@ -94,11 +94,11 @@ class Renderer:
             differs (Olah et al. 2017): where they are less alike by 0.1 (see `likeness`), it counts as much as 10 % of
             the activation, times this. On the built-in classifier's `logit:ball` 0 gives four basketballs, 1 balls of
             both kinds for a sixth of the activation, and 3 also pictures of nothing.
-        magnitude_from: for MACO, which needs it, the samples that the magnitudes come from: an image, a list of them,
-            or a folder. Give both networks the same, or they start from unlike pictures. Give many, not the trace's own
-            sample: the magnitudes of one sample carry its colours and grain, and with them the dense built-in
-            classifier, too, shows that sample's kind of ball, fruit and food where with those of all samples it shows
-            the other kind or both. Such a picture does not tell what pruning has kept.
+        magnitude_from: for MACO, which needs it, the samples that the magnitudes come from: an image, a list of them, a
+            folder, or a `maco.Magnitude` made before. Give both networks the same, or they start from unlike pictures.
+            Give many, not the trace's own sample: the magnitudes of one sample carry its colours and grain, and with
+            them the dense built-in classifier, too, shows that sample's kind of ball, fruit and food where with those
+            of all samples it shows the other kind or both. Such a picture does not tell what pruning has kept.
 
     Raises:
         InputError: if there is no such neuron, or an option is out of its range.
@@ -156,6 +156,11 @@ class Renderer:
         what other weights made of it.
         """
         return self.steps_done > 0 and not self._moved
+
+    @property
+    def nbytes(self) -> int:
+        """About the memory that it takes: pictures, Adam's two moments, and the module's own structure, not weights."""
+        return self._count * 48 * self.size[0] * self.size[1] + 2**20
 
     def step(self) -> float:
         """Do one step.
@@ -292,6 +297,10 @@ class Renderer:
         """The picture as it is, or the first of several, as a PIL image."""
         return to_picture(self.image())
 
+    def sheet(self) -> Image.Image:
+        """All pictures as they are in one RGB image, in rows."""
+        return grid(self.pictures())
+
     def pictures(self, *, transparent: bool = False) -> list[Image.Image]:
         """All pictures as they are, as PIL images: RGB, or RGBA that is transparent where nothing mattered."""
         with self._lock:
@@ -342,66 +351,6 @@ class Renderer:
 
     def _what(self) -> str:
         return f"'{self._neuron}'" if isinstance(self._neuron, str | Neuron) else "The objective"
-
-
-def render(
-    network: Network,
-    neuron: str | Neuron | Objective,
-    *,
-    steps: int = 256,
-    every: int = 1,
-    seed: int = 0,
-    size: int | tuple[int, int] | None = None,
-    lr: float | None = None,
-    transforms: Sequence[Transform] | None = None,
-    image: str = "fourier",
-    magnitude_from: Samples | None = None,
-    count: int = 1,
-    diversity: float = 1.0,
-) -> Iterator[Frame]:
-    """The frames of a new rendering, one each `every` steps; see `Renderer` for the arguments and errors.
-
-    Nothing runs between two frames: drop the iterator, and the rendering has stopped.
-    """
-    renderer = Renderer(
-        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
-        magnitude_from=magnitude_from, count=count, diversity=diversity,
-    )  # fmt: skip
-    return renderer.run(steps, every=every)
-
-
-def visualize(
-    network: Network,
-    neuron: str | Neuron | Objective,
-    *,
-    steps: int = 256,
-    seed: int = 0,
-    size: int | tuple[int, int] | None = None,
-    lr: float | None = None,
-    transforms: Sequence[Transform] | None = None,
-    image: str = "fourier",
-    magnitude_from: Samples | None = None,
-    count: int = 1,
-    diversity: float = 1.0,
-    transparent: bool = False,
-) -> Image.Image:
-    """The picture that excites a neuron, under a classifier or under a trace; see `Renderer` for arguments and errors.
-
-    Two calls that differ in the network alone share start and transforms: what differs in the pictures is the network.
-
-    Args:
-        network, neuron, seed, size, lr, transforms, image, magnitude_from, diversity: see `Renderer`.
-        steps: how many.
-        count: how many pictures of the neuron; several come in one image, in rows (`Renderer.pictures` gives a list).
-        transparent: whether the image is RGBA, and shows no more than what mattered; see `Renderer.opacity`.
-    """
-    renderer = Renderer(
-        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
-        magnitude_from=magnitude_from, count=count, diversity=diversity,
-    )  # fmt: skip
-    for _ in range(whole("steps", steps)):
-        renderer.step()
-    return grid(renderer.pictures(transparent=transparent))
 
 
 def _seeds(seed: int, count: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plan import head
 from spade_widgets.runtime.ahead import ahead
 from spade_widgets.runtime.disk import SIZE
+from spade_widgets.runtime.drawing import Drawing, check_image, check_pictures
 from spade_widgets.runtime.explore import Event, Selection, Which, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
@@ -42,8 +43,8 @@ from spade_widgets.widgets.wire import CENTRES, SELECTION, ExplorerWire, one_of
 class Explorer(Panel, ExplorerWire):
     """The main panel.
 
-    Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`;
-    and read: `trace`, `dense_image`, `sparse_image`, `state()`, `code`.
+    Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`,
+    `image`, `count`; and read: `trace`, `dense_image`, `sparse_image`, `state()`, `code`.
 
     Args:
         model: None for the built-in classifier; a torchvision builder's name; an `ImageClassifier`; any `nn.Module`.
@@ -62,6 +63,9 @@ class Explorer(Panel, ExplorerWire):
         cache_size: bytes that the folder may hold; the least recently used goes first.
         centre: what is in the middle: `"visualization"`, `"saliency"` (`saliency_panel`, which shares the selection)
             or `"both"`. Pictures and maps are computed while they are shown.
+        image: how pictures are held while they are optimised: `"fourier"`, or `"maco"`, whose Fourier magnitudes are
+            those of the panel's samples, all of them: with one sample alone, it shows in the pictures, pruned or not.
+        count: 1, or 4 pictures of a neuron that are pushed apart, so that each shows something else that excites it.
 
     Raises:
         InputError, ModelError: if something given cannot be used; one sentence says what and why.
@@ -92,6 +96,8 @@ class Explorer(Panel, ExplorerWire):
         cache: str | Path | None = None,
         cache_size: int = SIZE,
         centre: str = "visualization",
+        image: str = "fourier",
+        count: int = 1,
     ) -> None:
         opened = open_panel(model, samples, weights, class_names, preprocess)
         classifier = opened.classifier
@@ -124,6 +130,8 @@ class Explorer(Panel, ExplorerWire):
             neuron=neuron,
             layer=(maps or hidden or [classifier.layers()[-1].name])[-1],
             centre=centre,
+            image=image,
+            count=count,
             layers=[{"name": x.name, "kind": x.kind, "channels": x.channels} for x in classifier.layers()],
         )
         self._screen = Screen(self)
@@ -146,7 +154,8 @@ class Explorer(Panel, ExplorerWire):
 
     def state(self) -> dict[str, Any]:
         """Everything on screen in plain values: the selection, predictions, trace, pictures' progress, status."""
-        names = ("sparsity", "neuron", "layer", "preset", "pattern", "solver", "predictions", "dense", "sparse")
+        chosen = ("sparsity", "neuron", "layer", "preset", "pattern", "solver", "image", "count")
+        names = (*chosen, "predictions", "dense", "sparse")
         rest = ("centre", "solved", "status", "error")
         channels = [(row["channel"], row["activation"]) for row in self.channels.get("rows", ())]
         return {
@@ -204,6 +213,7 @@ class Explorer(Panel, ExplorerWire):
             pruning=selection.pruning,
             sample=selection.sample,
             neuron=selection.neuron,
+            drawing=selection.drawing,
         )
         return export(session, lesson, self.app, place)
 
@@ -258,11 +268,19 @@ class Explorer(Panel, ExplorerWire):
             return str(self.session.classifier.neuron(value))
         if name == "layer" and isinstance(value, str):
             return self.session.classifier.layer(value).name
+        if name == "image":
+            return check_image(value)
+        if name == "count":
+            return check_pictures(value)
         return super()._accepted(name, value)
+
+    def _drawing(self) -> Drawing:
+        return Drawing(self.image, self.count)
 
     def _selection(self) -> Selection:
         neuron = self.session.classifier.neuron(self.neuron)
-        return Selection(self.sample, self._pruning(), neuron, self.layer, pictures=self.centre != "saliency")
+        pictures = self.centre != "saliency"
+        return Selection(self.sample, self._pruning(), neuron, self.layer, pictures=pictures, drawing=self._drawing())
 
     def _centred(self, change: Any) -> None:
         self.error = ""
@@ -303,7 +321,7 @@ class Explorer(Panel, ExplorerWire):
             yield
 
     def _recipe(self, selection: Selection) -> str:
-        return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron)
+        return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron, self._drawing())
 
     def _message(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         kind = content.get("type")
@@ -316,4 +334,4 @@ class Explorer(Panel, ExplorerWire):
 
     def _picture(self, which: Which) -> Image.Image | None:
         renderer = begun(self.session, self._selection())[which]
-        return renderer.picture() if renderer else None
+        return renderer.sheet() if renderer else None

@@ -18,6 +18,7 @@ from spade_widgets.errors import InputError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Progress, Steps, saying
+from spade_widgets.runtime.drawing import PLAIN, Drawing
 from spade_widgets.runtime.session import PATTERN, Pruning, Session
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import overlay
@@ -38,6 +39,7 @@ class Lesson:
         sparsities: in [0, 1), ascending, at least one.
         pruning: how samples are traced; its sparsity is the one to begin with.
         sample, neuron: to begin with; the first ones where these are not among those shown.
+        drawing: how pictures are made.
     """
 
     title: str
@@ -47,6 +49,7 @@ class Lesson:
     pruning: Pruning
     sample: Sample
     neuron: Neuron
+    drawing: Drawing = PLAIN
 
     @property
     def pictures(self) -> int:
@@ -182,13 +185,13 @@ class Recorder:
 
     def _picture(self, network: Network, neuron: Neuron) -> Steps[Values]:
         steps = self._session.steps
-        renderer = self._session.renderer(network, neuron)
+        renderer = self._session.renderer(network, neuron, self._lesson.drawing)
         while renderer.steps_done < steps:
             renderer.step()
             yield self._progress("rendering", renderer.steps_done / steps)
         self._done += 1
         return {
-            "image": self._images.add(renderer.picture()),
+            "image": self._images.add(renderer.sheet()),
             "steps": steps,
             "seconds": round(renderer.seconds, 2),
             "activation": renderer.activation,

@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spade_widgets.runtime.drawing import PLAIN, Drawing, spread
 from spade_widgets.runtime.session import PATTERN, Pruning, Session
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.opening import Opened
 
 
-def recipe(opened: Opened, session: Session, sample: Sample, pruning: Pruning, neuron: str) -> str:
+def recipe(
+    opened: Opened, session: Session, sample: Sample, pruning: Pruning, neuron: str, drawing: Drawing = PLAIN
+) -> str:
     """The Explorer's: code that runs by itself, but for what only lives in this kernel, which it takes from there."""
+    how = f"steps={session.steps}, seed={session.seed}"
+    if drawing.count > 1:
+        how += f", count={drawing.count}"
+    looks: list[str] = []
+    if drawing.samples:
+        looks = ["samples = [", *(f"    {_sample(opened, one)}," for one in spread(session.samples)), "]"]
+        how += f", image={drawing.image!r}, magnitude_from=samples"
     lines = [
-        *_trace(opened, session, sample, pruning),
-        f"dense_image = sw.visualize(classifier, {neuron!r}, steps={session.steps}, seed={session.seed})",
-        f"sparse_image = sw.visualize(trace, {neuron!r}, steps={session.steps}, seed={session.seed})",
+        *_trace(opened, session, sample, pruning, looks),
+        f"dense_image = sw.visualize(classifier, {neuron!r}, {how})",
+        f"sparse_image = sw.visualize(trace, {neuron!r}, {how})",
         "sw.predict(classifier, sample), sw.predict(trace, sample), trace.stats()",
     ]
     return "\n".join(lines)
@@ -38,11 +48,11 @@ def saliency_recipe(
     return "\n".join(lines)
 
 
-def _trace(opened: Opened, session: Session, sample: Sample, pruning: Pruning) -> list[str]:
-    """The lines that end with the trace."""
-    sample_code = opened.sample_code.get(sample.id, f"{opened.panel}.session.sample({sample.id!r})")
+def _trace(opened: Opened, session: Session, sample: Sample, pruning: Pruning, more: Sequence[str] = ()) -> list[str]:
+    """The lines that end with the trace, and more of them."""
+    sample_code = _sample(opened, sample)
     imports = ["import spade_widgets as sw"]
-    if "demo." in opened.classifier_code or "demo." in sample_code:
+    if any("demo." in line for line in (opened.classifier_code, sample_code, *more)):
         imports.append("from spade_widgets import demo")
     if pruning.preset == PATTERN.key:
         how = f"sparsity={pruning.sparsity!r}, layers={pruning.pattern!r}"
@@ -55,4 +65,9 @@ def _trace(opened: Opened, session: Session, sample: Sample, pruning: Pruning) -
         f"classifier = {opened.classifier_code}",
         f"sample = {sample_code}",
         f"trace = sw.trace(classifier, sample, {how}, {settings})",
+        *more,
     ]
+
+
+def _sample(opened: Opened, sample: Sample) -> str:
+    return opened.sample_code.get(sample.id, f"{opened.panel}.session.sample({sample.id!r})")

@@ -218,9 +218,9 @@ class Screen(PanelScreen[Selection]):
         if not over and drawn != self._drawn.get(which):  # else what went on is not what is on screen
             self._drawn[which] = drawn
             content = {key: progress[key] for key in ("step", "steps", "seconds")}
-            self.frames.offer(which, content, lambda: images.frame(shown.picture()))
+            self.frames.offer(which, content, lambda: images.frame(shown.sheet()))
         if turns or over:
-            self._keep(which, images.png(shown.picture()))
+            self._keep(which, images.png(shown.sheet()))
 
     # How it is said
 
@@ -229,9 +229,9 @@ class Screen(PanelScreen[Selection]):
 
     def _wanted(self, selection: Selection) -> dict[Which, Hashable]:
         """What each picture is of, once it is there."""
-        neuron = str(selection.neuron)
+        what = str(selection.neuron), selection.drawing
         key = self._panel.session.trace_key(selection.sample, selection.pruning)
-        return {"dense": neuron, "sparse": (neuron, key)}
+        return {"dense": what, "sparse": (what, key)}
 
     def _leave_off(self, selection: Selection) -> bool:
         """The pictures as they are become traits: a late view, a reloaded page and a saved notebook see those alone.
@@ -240,16 +240,15 @@ class Screen(PanelScreen[Selection]):
         are whole.
         """
         steps, whole = self._panel.session.steps, True
-        session, morph = (
-            self._panel.session,
-            self.on_screen.morph_of(selection.sample, selection.pruning, selection.neuron),
-        )
+        session = self._panel.session
+        subject = session.subject(selection.neuron, selection.drawing)
+        morph = self.on_screen.morph_of(selection.sample, selection.pruning, subject)
         for which, renderer in begun(session, selection).items():
             over = renderer is not None and renderer.steps_done >= steps
             morphed = morph if which == "sparse" and not over else None
             shown = morphed.renderer if morphed else renderer
             state: State = "empty" if shown is None else "done" if over else "stopped"
-            self._keep(which, images.png(shown.picture()) if shown else b"")
+            self._keep(which, images.png(shown.sheet()) if shown else b"")
             setattr(self._panel, which, picture_facts(selection.neuron, state, renderer, steps, morphed))
             whole = whole and over
             if which == "sparse" and shown is None:

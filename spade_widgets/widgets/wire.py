@@ -16,7 +16,7 @@ STATIC = Path(__file__).parent / "static"
 #: What every panel selects, in the panel and from Python alike.
 SHARED = ("sample_id", "sparsity", "preset", "pattern", "solver")
 #: What a user selects in the Explorer.
-SELECTION = ("sample_id", "sparsity", "neuron", "layer", "preset", "pattern", "solver")
+SELECTION = ("sample_id", "sparsity", "neuron", "layer", "preset", "pattern", "solver", "image", "count")
 #: What may be in the Explorer's middle.
 CENTRES = ("visualization", "saliency", "both")
 
@@ -73,6 +73,8 @@ class ExplorerWire(PanelWire):
 
     neuron: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
     layer: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
+    image: t.TraitType[Any, Any] = t.TraitType("fourier").tag(sync=True)
+    count: t.TraitType[Any, Any] = t.TraitType(1).tag(sync=True)
     centre: t.TraitType[Any, Any] = t.TraitType("visualization").tag(sync=True)
 
     layers: t.List[Any] = t.List().tag(sync=True)
