@@ -151,6 +151,9 @@ export type Centre = "visualization" | "saliency" | "both";
 export interface Selection extends CommonSelection {
   neuron: string;
   layer: string;
+  /** How pictures are made: `"fourier"` or `"maco"`; and how many of a neuron, side by side in one. */
+  image: string;
+  count: number;
   centre: Centre;
 }
 
@@ -222,6 +225,8 @@ export const defaults: Traits = {
   ...commonDefaults,
   neuron: "",
   layer: "",
+  image: "fourier",
+  count: 1,
   centre: "visualization",
   layers: [],
   channels: { sample_id: "", layer: "", total: 0, rows: [] },

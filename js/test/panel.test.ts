@@ -445,3 +445,27 @@ test("keys stay in the panel, and the Lab's shortcuts are off in it", async () =
   expect(outside).not.toHaveBeenCalled();
   expect(find(el, ".sw-root").dataset.lmSuppressShortcuts).toBe("true");
 });
+
+test("how pictures are made is chosen beside the centre, and said on the button", async () => {
+  const panel = await show();
+  const button = () => find(panel.el, "button[title='How the pictures are made']");
+  expect(button().textContent).toBe("Fourier");
+  await act(() => button().click());
+  const choose = (group: string, name: string) =>
+    act(() =>
+      [...panel.el.querySelectorAll<HTMLElement>(`[aria-label='${group}'] button`)]
+        .find((choice) => choice.textContent === name)
+        ?.click(),
+    );
+  await choose("Image", "MACO");
+  await choose("Pictures of the neuron", "4");
+  expect([panel.model.state.image, panel.model.state.count]).toEqual(["maco", 4]);
+  expect(button().textContent).toBe("MACO × 4");
+  const said = find(panel.el, ".sw-picture-options");
+  expect(said.textContent).toContain("4 times as long");
+  expect(said.textContent).not.toContain("one sample");
+  await panel.receive("samples", traits.samples.slice(0, 1));
+  expect(said.textContent).toContain("one sample");
+  await panel.receive("centre", "saliency");
+  expect(panel.el.querySelector("button[title='How the pictures are made']")).toBeNull();
+});

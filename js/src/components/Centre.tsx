@@ -2,6 +2,7 @@ import { useRef } from "preact/hooks";
 import { useExplorer } from "../explorerState";
 import type { Centre as Choice } from "../wire";
 import { Controls } from "./Controls";
+import { PictureOptions } from "./PictureOptions";
 import { Pictures } from "./Pictures";
 import { Segments } from "./Segments";
 import { useChildWidget } from "./useChildWidget";
@@ -22,12 +23,15 @@ export function Centre() {
   return (
     <>
       <Controls>
-        <Segments
-          label="What the centre shows"
-          choices={choices}
-          chosen={shown}
-          onChoose={(choice) => panel.connection.set("centre", choice)}
-        />
+        <div class="sw-centre-choice">
+          <Segments
+            label="What the centre shows"
+            choices={choices}
+            chosen={shown}
+            onChoose={(choice) => panel.connection.set("centre", choice)}
+          />
+          {shown !== "saliency" && <PictureOptions />}
+        </div>
       </Controls>
       <div class="sw-centre-part" hidden={shown === "saliency"}>
         <Pictures />
