@@ -119,6 +119,8 @@ def explore(session: Session, selection: Selection, screen: OnScreen | None = No
         if renderer is not None and (which == "dense" or renderer.steps_done >= steps):
             yield from _show(session, selection, screen, which, renderer)
     known = session.known_trace(sample, selection.pruning)
+    if known is not None and not (found["sparse"] and screen.shows(found["sparse"])):
+        yield from _follow(session, selection, screen, known)
     probabilities = session.probabilities(classifier, sample)
     yield Predicted(probabilities, session.probabilities(known, sample) if known else None)
     maps = session.maps(sample, selection.layer)
@@ -184,18 +186,23 @@ def _show_draft(
     session: Session, selection: Selection, screen: OnScreen, draft: Trace | Sketch, probabilities: Tensor
 ) -> Iterator[Event]:
     """The picture on screen goes on through what there is of the trace; then the numbers, which take a while."""
-    provisional = isinstance(draft, Trace)
-    if selection.pictures:
-        origin = _origin(session, selection, draft)
-        morph = screen.follow(draft, _subject(session, selection), origin)
-        if morph is None and provisional:
-            morph = screen.begin(draft, _subject(session, selection), origin)
-        if morph is not None:
-            morph.step()
-            yield Rendered("sparse", None, morph)
+    yield from _follow(session, selection, screen, draft)
     if isinstance(draft, Trace):
         yield Traced(draft)
         yield Predicted(probabilities, session.probabilities(draft, selection.sample))
+
+
+def _follow(session: Session, selection: Selection, screen: OnScreen, network: Trace | Sketch) -> Iterator[Event]:
+    """The first step of what is on screen under a network; where nothing of the neuron is, of a draft's new picture."""
+    if not selection.pictures:
+        return
+    origin, subject = _origin(session, selection, network), _subject(session, selection)
+    morph = screen.follow(network, subject, origin)
+    if morph is None and origin.augmentations < session.augmentations:
+        morph = screen.begin(network, subject, origin)
+    if morph is not None:
+        morph.step()
+        yield Rendered("sparse", None, morph)
 
 
 def _render(

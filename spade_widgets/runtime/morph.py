@@ -2,7 +2,7 @@
 
 What a trace's picture is does not depend on what was looked at before: it begins from noise, under that trace alone. It
 takes seconds to make, so meanwhile the picture that is on screen morphs: a copy of it goes on under the new weights.
-The trace's own is rendered unseen, and takes the morph's place once it excites the neuron as much.
+The trace's own is rendered unseen, and takes the morph's place once it excites the neuron nearly as much.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from spade_widgets.visualization import Renderer
 
 #: How long a morph goes on alone after its weights were swapped, in steps and in seconds, whichever is over first.
 ALONE, SECONDS = 24, 0.4
-#: After that it has every so manieth turn.
-EVERY = 4
+#: After that it has one turn of so many.
+EVERY = 8
 #: Steps over which activations are compared: the transforms make them jump from step to step.
 SMOOTH = 8
+#: How far a picture is to have come, from what noise excites the neuron to what the morph does.
+SHARE = 0.85
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Morph:
     under: Origin
     steps: int = 0
     _began: float = field(default_factory=perf_counter)
+    _alone: bool = True
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=SMOOTH))
 
     @property
@@ -71,22 +74,25 @@ class Morph:
     @property
     def alone(self) -> bool:
         """Whether it is to go on before anything else."""
-        return self.steps < ALONE and perf_counter() - self._began < SECONDS
+        self._alone = self._alone and self.steps < ALONE and perf_counter() - self._began < SECONDS
+        return self._alone
 
     @property
     def activation(self) -> float | None:
-        """The mean of the last few steps'; None before the first one."""
+        """What it had come to when it ceased to go on alone, the mean of a few steps; None before the first one."""
         return fmean(self._recent) if self._recent else None
 
     def step(self) -> None:
         """Do one step."""
-        self._recent.append(self.renderer.step())
+        activation = self.renderer.step()
         self.steps += 1
+        if self._alone:
+            self._recent.append(activation)
 
     def swap(self, network: Network, under: Origin) -> None:
         """Go on under other weights."""
         self.renderer.swap(network)
-        self.under, self.steps, self._began = under, 0, perf_counter()
+        self.under, self.steps, self._began, self._alone = under, 0, perf_counter(), True
         self._recent.clear()
 
 
@@ -102,6 +108,7 @@ class OnScreen:
         self._subject: Subject | None = None
         self._picture: Renderer | None = None
         self._origin: Origin | None = None
+        self._noise: float | None = None
         self._recent: deque[float] = deque(maxlen=SMOOTH)
 
     def clear(self) -> None:
@@ -135,6 +142,7 @@ class OnScreen:
         elif self._picture is not None and self._origin is not None:
             self.morph = Morph(_copied(self._picture, network, subject), self._origin, under)
         self._recent.clear()
+        self._noise = None
         return self.morph
 
     def begin(self, network: Network, subject: Subject, under: Origin) -> Morph:
@@ -150,8 +158,11 @@ class OnScreen:
             self._recent.append(picture.activation)
         if self.morph is None or picture.steps_done >= steps:
             return True
-        reached = self.morph.activation
-        return reached is not None and len(self._recent) == SMOOTH and fmean(self._recent) >= reached
+        if len(self._recent) < SMOOTH:
+            return False
+        now, reached = fmean(self._recent), self.morph.activation
+        self._noise = now if self._noise is None else self._noise
+        return reached is not None and now > self._noise and now - self._noise >= SHARE * (reached - self._noise)
 
 
 def _copied(picture: Renderer, network: Network, subject: Subject) -> Renderer:

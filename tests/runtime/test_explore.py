@@ -276,7 +276,7 @@ def test_the_traces_own_picture_takes_the_morphs_place_and_is_the_canonical_one(
     assert all(e.morph is None for e in rendered[first:])
 
 
-def test_a_picture_takes_the_morphs_place_as_soon_as_it_excites_the_neuron_as_much(
+def test_a_picture_takes_the_morphs_place_as_soon_as_it_excites_the_neuron_nearly_as_much(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.steps = 60
@@ -295,7 +295,8 @@ def test_a_picture_takes_the_morphs_place_as_soon_as_it_excites_the_neuron_as_mu
         if isinstance(e, Rendered) and e.which == "sparse" and e.morph is None
     )
     assert own is not None
-    assert own.steps_done == 24  # the mean of steps 17 to 24 is the first above the morph's 20
+    # Steps 1 to 8 make 4.5; 85 % of the way to the morph's 20 is 17.675, and steps 15 to 22 make 18.5.
+    assert own.steps_done == 22
 
 
 def test_a_picture_that_was_made_already_shows_at_once_and_ends_the_morph(session: Session) -> None:
@@ -378,7 +379,8 @@ def test_drafts_come_first_are_said_to_be_drafts_and_never_pass_for_the_trace(
     assert own.renderer.picture().tobytes() == sw.visualize(plain, "3:2", steps=STEPS).tobytes()
 
 
-def test_no_draft_where_the_rest_takes_no_time(session: Session) -> None:
+def test_no_draft_where_the_rest_takes_no_time(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spade_widgets.runtime.session.WORTH", 1e9)
     session.augmentations = 80
     assert sum(isinstance(e, Traced) for e in explore(session, select(session))) == 1
 

@@ -14,7 +14,7 @@ const titles: Record<Which, string> = { dense: "Dense", sparse: "Trace of this s
 const models: Record<Which, string> = { dense: "dense model", sparse: "trace" };
 
 const ABOUT_MORPHS =
-  "The picture that was there goes on under the new weights. The trace's own, begun from noise, takes its place as soon as it excites the neuron as much.";
+  "The picture that was there goes on under the new weights. The trace's own, begun from noise, takes its place as soon as it excites the neuron nearly as much.";
 
 function morphText({ source, step }: Morph, state: PictureState): string {
   const what = source === "" ? "first look" : `morphing from ${source}`;
