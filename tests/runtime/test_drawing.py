@@ -1,0 +1,82 @@
+"""Pictures of every kind morph from one sparsity to the next, and are found again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from runtime.test_session import picture
+
+from spade_widgets.classifier import ImageClassifier
+from spade_widgets.runtime.drawing import PLAIN, Drawing
+from spade_widgets.runtime.explore import Rendered, Selection, begun, explore
+from spade_widgets.runtime.morph import Morph, OnScreen
+from spade_widgets.runtime.session import Pruning, Session
+
+DRAWINGS = [PLAIN, Drawing("maco"), Drawing("fourier", 4), Drawing("maco", 4)]
+
+
+def select(session: Session, drawing: Drawing, sparsity: float = 0.5) -> Selection:
+    neuron = session.classifier.neuron("3:2")
+    return Selection(session.samples[0], Pruning(sparsity, "all"), neuron, "3", drawing=drawing)
+
+
+def opened(tiny: ImageClassifier, cache: Path | None = None) -> Session:
+    return Session(tiny, [picture(0), picture(1)], augmentations=4, steps=12, cache=cache)
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_a_picture_morphs_to_another_sparsity(tiny: ImageClassifier, drawing: Drawing) -> None:
+    session, screen = opened(tiny), OnScreen()
+    for _ in explore(session, select(session, drawing), screen):
+        pass
+    first = begun(session, select(session, drawing))["sparse"]
+    assert first is not None
+    there = first.images()
+    assert there.shape == (drawing.count, 3, 32, 32)
+    morphs: list[Morph] = []
+    for event in explore(session, select(session, drawing, 0.8), screen):
+        if isinstance(event, Rendered) and event.morph is not None and event.morph not in morphs:
+            morphs.append(event.morph)
+            morphed = event.morph.renderer.images()
+    assert len(morphs) == 1
+    assert morphed.shape == there.shape
+    assert float((morphed - there).abs().mean()) < 0.1  # a step or two from it, not from noise
+    last = begun(session, select(session, drawing, 0.8))["sparse"]
+    assert last is not None
+    assert last.steps_done == 12
+    # Bit for bit what it is where nothing was on screen before.
+    other = opened(tiny)
+    for _ in explore(other, select(other, drawing, 0.8), OnScreen()):
+        pass
+    alone = begun(other, select(other, drawing, 0.8))["sparse"]
+    assert alone is not None
+    assert torch.equal(last.images(), alone.images())
+
+
+def test_another_kind_of_picture_does_not_morph(tiny: ImageClassifier) -> None:
+    session, screen = opened(tiny), OnScreen()
+    for _ in explore(session, select(session, PLAIN), screen):
+        pass
+    for event in explore(session, select(session, Drawing("maco"), 0.8), screen):
+        if isinstance(event, Rendered) and event.morph is not None:
+            assert event.morph.source == ""  # begun under a draft of this very trace
+
+
+def test_kinds_are_told_apart_on_disk(tiny: ImageClassifier, tmp_path: Path) -> None:
+    session = opened(tiny, tmp_path)
+    neuron = session.classifier.neuron("3:2")
+    names = [session.cache.picture_name(session.classifier, session.subject(neuron, how)) for how in DRAWINGS]
+    assert None not in names
+    assert len({name.file for name in names if name}) == len(DRAWINGS)
+    session.add(picture(2))
+    again = [session.cache.picture_name(session.classifier, session.subject(neuron, how)) for how in DRAWINGS]
+    assert [a == b for a, b in zip(names, again, strict=True)] == [not how.samples for how in DRAWINGS]
+
+
+def test_four_pictures_count_four_times_in_the_store(tiny: ImageClassifier) -> None:
+    session = opened(tiny)
+    neuron = session.classifier.neuron("3:2")
+    one, four = (session.renderer(session.classifier, neuron, how).nbytes - 2**20 for how in (PLAIN, DRAWINGS[2]))
+    assert four == 4 * one
