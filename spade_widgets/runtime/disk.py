@@ -218,5 +218,7 @@ def _checksum(record: Any, tensors: Mapping[str, Tensor]) -> str:
 
 
 def _why(error: Exception) -> str:
-    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    """What the system says, where it is the cause."""
+    system = error if isinstance(error, OSError) else error.__cause__
+    said = system.strerror if isinstance(system, OSError) and system.strerror else str(error)
     return " ".join(said.split())[:300].rstrip(".") + "."
