@@ -2,6 +2,7 @@
 
 import { type ComponentChild, render as renderTree } from "preact";
 import { watchVisibility } from "./components/watchVisibility";
+import { followTheme } from "./lib/pageTheme";
 import { type AnyModel, connect, type Host } from "./model";
 import { createState, PanelContext, type PanelState } from "./state";
 import type { CommonTraits } from "./wire";
@@ -30,6 +31,12 @@ export function mount<T extends CommonTraits, M extends object>(
   root.dataset.jpSuppressContextMenu = "";
   const stop = (event: Event) => event.stopPropagation();
   root.addEventListener("keydown", stop);
+  // Notebook 7 hears a key before the page does, and asks nobody but the element that has the focus.
+  const claim = ({ target }: FocusEvent) => {
+    if (target instanceof HTMLElement) target.dataset.lmSuppressShortcuts = "true";
+  };
+  root.addEventListener("focusin", claim);
+  const unfollow = followTheme(root);
   el.append(root);
 
   const connection = connect(model, kind.defaults(model));
@@ -44,6 +51,8 @@ export function mount<T extends CommonTraits, M extends object>(
     renderTree(null, root);
     connection.dispose();
     root.removeEventListener("keydown", stop);
+    root.removeEventListener("focusin", claim);
+    unfollow();
     root.remove();
   };
 }

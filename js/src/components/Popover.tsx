@@ -52,8 +52,9 @@ export function Popover({ button, label, title, class: look, children }: Props) 
   useEffect(() => {
     if (!open) return;
     const outside = (event: PointerEvent) => {
-      const target = event.target as Node;
-      if (!box.current?.contains(target) && !anchor.current?.contains(target)) setOpen(false);
+      // Within a shadow root, as in marimo, the event's target is the root's host.
+      const path = event.composedPath();
+      if (![box.current, anchor.current].some((own) => own && path.includes(own))) setOpen(false);
     };
     document.addEventListener("pointerdown", outside, true);
     return () => document.removeEventListener("pointerdown", outside, true);
