@@ -36,7 +36,9 @@ class Displayed:
     def __init__(self, panel: PanelWire, worker: Worker, take: Callable[[], Still], names: Sequence[str] = ()) -> None:
         self._panel, self._worker, self._take = panel, worker, take
         self._id = f"spade-widgets-{panel.model_id}"
-        self._shown: dict[str, str] | None = None
+        self._shown: dict[str, str] = {}
+        self._on_page = False
+        self._stale = False
         self._lock = threading.Lock()
         self.follow(panel, names)
 
@@ -46,23 +48,27 @@ class Displayed:
 
     def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
         """Put the panel on the page: its own output, of these data and metadata, and the picture's."""
+        self._on_page = True
         _display(dict(data), metadata=dict(metadata))
         with self._lock:
+            self._stale = False  # what changes while it is taken makes it stale again
             self._shown = self._take().bundle()
             _display(self._shown, display_id=self._id)
 
     def refresh(self) -> None:
         """Replace the picture, if the panel is on a page and shows something else by now."""
         with self._lock:
-            if self._shown is None or not InteractiveShell.initialized():
+            if not self._stale or not InteractiveShell.initialized():
                 return
+            self._stale = False
             bundle = self._take().bundle()
             if bundle != self._shown:
                 self._shown = bundle
                 _display(bundle, display_id=self._id, update=True)
 
     def _changed(self, change: Any) -> None:
-        if self._shown is not None and change["owner"].status["state"] != "working":
+        if self._on_page and change["owner"].status["state"] != "working":
+            self._stale = True
             self._worker.submit((self._panel, "still"), self._refreshing(), self._failed, idle=True)
 
     def _refreshing(self) -> Steps:

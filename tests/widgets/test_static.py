@@ -157,6 +157,27 @@ def test_waiting_brings_it_up_to_date_at_once(make: Callable[..., Explorer], not
     assert notebook.updates == updates  # nothing else is on screen
 
 
+def test_what_changes_while_it_is_taken_is_not_lost(
+    panel: Explorer, notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = panel._displayed._take
+
+    def slow() -> Still:
+        taken = take()
+        monkeypatch.setattr(panel._displayed, "_take", take)
+        panel.sparsity = 0.35
+        assert panel._job is not None
+        panel._job.finished.wait(60)
+        return taken
+
+    monkeypatch.setattr(panel._displayed, "_take", slow)
+    show(panel)
+    assert "35 %" not in notebook.outputs[1][1]["text/plain"]
+    flush()
+    flush()
+    assert "35 %" in notebook.outputs[1][1]["text/plain"]
+
+
 def test_shown_twice_both_are_replaced(panel: Explorer, notebook: Notebook) -> None:
     show(panel)
     show(panel)
