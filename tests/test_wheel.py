@@ -93,7 +93,7 @@ assert Path(sw.__file__).is_relative_to(sys.prefix), sw.__file__
 explorer = sw.Explorer()
 state = explorer.state()
 assert len(explorer.samples) >= 24, len(explorer.samples)
-assert len(str(explorer._esm)) > 1000 and len(str(explorer._css)) > 1000
+assert len(str(explorer._bundle)) > 1000 and len(str(explorer._css)) > 1000
 print("constructed", sw.__version__)
 """
     away = tmp_path / "away"

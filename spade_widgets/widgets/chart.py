@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spade_widgets.pruning.trace import Trace
+from spade_widgets.widgets.once import figure_widget
 
 #: The colour of everything that is the trace's; the front end's `--sw-trace`.
 TRACE = "#d97228"
@@ -15,7 +16,7 @@ def chart() -> Any:
     """An empty Plotly `FigureWidget` with two panes: kept weights in %, relative error, a bar a layer."""
     import plotly.graph_objects as go
 
-    figure = go.FigureWidget(
+    figure = figure_widget()(
         data=[
             go.Bar(
                 orientation="h",

@@ -8,6 +8,7 @@ from typing import Any
 from spade_widgets.attribution.curves import Curve, Mode
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.runtime.attribute import MODES, Cell
+from spade_widgets.widgets.once import figure_widget
 
 #: A colour a method, always the same; each reads on white and on black.
 COLOURS = (
@@ -21,12 +22,10 @@ TITLES = {"dense": "dense", "sparse": "trace"}
 
 def chart() -> Any:
     """An empty Plotly `FigureWidget` with two panes, insertion and deletion."""
-    import plotly.graph_objects as go
-
     axis = {"title": {"text": "share of pixels changed"}, "range": [0, 1], "gridcolor": "rgba(128,134,145,0.25)"}
     height = {"range": [0, 1], "rangemode": "tozero", "gridcolor": "rgba(128,134,145,0.25)"}
     panes = {"xaxis": {"domain": [0, 0.48], **axis}, "xaxis2": {"domain": [0.52, 1], "anchor": "y2", **axis}}
-    figure = go.FigureWidget(
+    figure = figure_widget()(
         layout={
             **panes,
             "yaxis": height,

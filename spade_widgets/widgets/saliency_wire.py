@@ -9,6 +9,7 @@ import traitlets as t
 
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.runtime.attribute import NETWORKS
+from spade_widgets.widgets.once import ONCE, bundle
 from spade_widgets.widgets.wire import SHARED, STATIC, PanelWire
 
 #: What a user selects in the panel: what is computed depends on it.
@@ -31,7 +32,8 @@ def map_trait(network: str, method: str) -> str:
 class SaliencyWire(PanelWire):
     """The Saliency panel's traits. Those in `SELECTION` and `VIEW` both sides set; the others Python alone."""
 
-    _esm = (STATIC / "saliency.js").read_text(encoding="utf-8")
+    _esm = ONCE
+    _bundle = bundle((STATIC / "saliency.js").read_text(encoding="utf-8"))
     _css = (STATIC / "saliency.css").read_text(encoding="utf-8")
 
     # A list on the wire: a tuple would not be taken for what the page has just sent, and be sent back.

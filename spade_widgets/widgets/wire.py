@@ -10,6 +10,7 @@ import traitlets as t
 
 from spade_widgets.errors import InputError
 from spade_widgets.runtime.session import Session
+from spade_widgets.widgets.once import ONCE, bundle
 from spade_widgets.widgets.views import Views
 
 STATIC = Path(__file__).parent / "static"
@@ -68,7 +69,8 @@ class ExplorerWire(PanelWire):
     """The Explorer's traits. Those in `SELECTION` and `centre` both sides set; the others Python alone."""
 
     # The text, not the path: for a path, anywidget keeps every panel ever made alive, so that it can be reloaded.
-    _esm = (STATIC / "explorer.js").read_text(encoding="utf-8")
+    _esm = ONCE
+    _bundle = bundle((STATIC / "explorer.js").read_text(encoding="utf-8"))
     _css = (STATIC / "explorer.css").read_text(encoding="utf-8")
 
     neuron: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from widgets.page import Gate, Page, flush, opened, picture, pixels, png, settle
+from widgets.page import PATIENCE, Gate, Page, flush, opened, picture, pixels, png, settle
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.widgets import frames as frames_module
 from spade_widgets.widgets.explorer import Explorer
 from spade_widgets.widgets.wire import SELECTION
 
@@ -173,7 +174,8 @@ def test_odd_messages_do_nothing(page: Page) -> None:
     assert page.panel.state() == before
 
 
-def test_frames_reach_a_page_that_is_seen_and_acknowledges(make: Make) -> None:
+def test_frames_reach_a_page_that_is_seen_and_acknowledges(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_module, "LOST", PATIENCE)  # else those that nobody acknowledged are given up
     panel = make(steps=12)
     settle(panel)
     page = Page(panel)
