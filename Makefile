@@ -9,6 +9,8 @@ PYTHON ?= python3
 PORT ?= 8888
 NO_BROWSER ?=
 PYTEST_ARGS ?=
+MINUTES ?= 30
+SEED ?= 0
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -58,6 +60,10 @@ test-js: $(MODULES) ## run the TypeScript tests
 .PHONY: test-py
 test-py: $(INSTALLED) $(BUNDLE) ## run the Python tests (PYTEST_ARGS=… for some of them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: setup chromium ## use the panel at random in JupyterLab (MINUTES=30, SEED=0)
+	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/browser/test_soak.py $(PYTEST_ARGS)
 
 .PHONY: build
 build: $(INSTALLED) $(BUNDLE) ## build the wheel and the source archive into dist/
