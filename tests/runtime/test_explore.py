@@ -14,7 +14,9 @@ from PIL import Image
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.calibration import batch_size
+from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
+from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime import explore as module
 from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working, explore
@@ -383,6 +385,26 @@ def test_no_draft_where_the_rest_takes_no_time(session: Session, monkeypatch: py
     monkeypatch.setattr("spade_widgets.runtime.session.WORTH", 1e9)
     session.augmentations = 80
     assert sum(isinstance(e, Traced) for e in explore(session, select(session))) == 1
+
+
+def test_what_a_fast_drag_passes_over_is_not_computed(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    screen, made = OnScreen(), []
+    drag(session, screen, [select(session, 0.1)])
+    traces = Pruner.traces
+
+    def counted(self: Pruner, plans: Sequence[SparsityPlan], *args: Any, **more: Any) -> list[Trace]:
+        made.append(plans[0].sparsities["7"])
+        return traces(self, plans, *args, **more)
+
+    monkeypatch.setattr(Pruner, "traces", counted)
+    for i in range(60):
+        moved = explore(session, select(session, 0.2 + i / 100), screen)
+        for _ in range(4):  # as far as a worker comes until the next move
+            next(moved)
+        moved.close()
+    drag(session, screen, [select(session, 0.85)])
+    assert made == [0.85]
+    assert screen.morph is None
 
 
 def known(session: Session, sparsity: float) -> Trace:
