@@ -168,6 +168,8 @@ export interface Reported extends CommonReported {
   chart: string | null;
   /** A reference to the Saliency panel inside, made when `centre` first asks for it. */
   saliency_panel: string | null;
+  /** What the Saliency panel is at while it is in the middle; `"idle"` else. */
+  maps_state: Status["state"];
 }
 
 export type Traits = Selection & Reported;
@@ -236,4 +238,5 @@ export const defaults: Traits = {
   sparse_png: new ArrayBuffer(0),
   chart: null,
   saliency_panel: null,
+  maps_state: "idle",
 };

@@ -266,6 +266,16 @@ test("dropped files go to the kernel as they are; what is too large for a messag
   expect(find(panel.el, ".sw-error").textContent).toContain("large.tif has 20.0 MB");
 });
 
+test("Stop and Resume are for the maps in the middle too", async () => {
+  const panel = await show({ centre: "saliency", maps_state: "working" });
+  const button = find<HTMLButtonElement>(panel.el, ".sw-stop");
+  expect([button.textContent, button.disabled]).toEqual(["Stop", false]);
+  await panel.receive("maps_state", "stopped");
+  expect([button.textContent, button.disabled]).toEqual(["Resume", false]);
+  await panel.receive("maps_state", "idle");
+  expect([button.textContent, button.disabled]).toEqual(["Stop", true]);
+});
+
 test("a kernel that is gone is said, and nothing is asked of it", async () => {
   const panel = await show({ status: { state: "working", text: "rendering", done: 1, of: 9, seconds: 1 } });
   await act(() => panel.model.emit("comm:close"));

@@ -293,6 +293,7 @@ class Explorer(Panel, ExplorerWire):
         with self._starting:
             if self.saliency_panel is not None:
                 self.saliency_panel._work(self.centre != "visualization")
+                self._tell_maps_state()
             elif self._embedding is None and self.centre != "visualization":
                 self._embedding = self._besides("saliency", self._make_saliency_panel())
 
@@ -301,9 +302,15 @@ class Explorer(Panel, ExplorerWire):
 
         panel = SaliencyPanel(self, embedded=True)
         self.saliency_panel = panel
+        panel.observe(self._tell_maps_state, "status")
         self._displayed.follow(panel, panel.DRAWS)
         self._embed()  # the centre may have changed meanwhile
         yield
+
+    def _tell_maps_state(self, _change: Any = None) -> None:
+        """The Explorer's Stop is for the maps too, so its page has to know of their work."""
+        maps = self.saliency_panel
+        self.maps_state = maps.status["state"] if maps is not None and maps._active else "idle"
 
     def _still(self) -> Still:
         return explorer_still(self)

@@ -87,3 +87,4 @@ class ExplorerWire(PanelWire):
     sparse_png = t.Bytes(b"").tag(sync=True)
     chart = anywidget.WidgetTrait().tag(sync=True)
     saliency_panel = anywidget.WidgetTrait().tag(sync=True)
+    maps_state = t.Unicode("idle").tag(sync=True)

@@ -208,8 +208,18 @@ def test_stop_stops_the_maps_in_the_explorers_middle_too(make: Make, busy: None)
     panel.stop()
     settle(panel)
     maps = panel.saliency_panel
-    assert maps.status["state"] == "stopped"
+    assert maps.status["state"] == panel.maps_state == "stopped"
     panel.resume()
     settle(panel)
-    assert maps.status["state"] == "idle"
+    assert panel.maps_state == "idle"
+    page = Page(panel)
+    panel.sparsity = 0.3
+    settle(panel)
+    assert "working" in page.told("maps_state")
+    panel.sparsity = 0.2
+    panel.centre = "visualization"  # they are not looked at any more
+    settle(panel)
+    assert panel.maps_state == "idle"
+    panel.centre = "both"
+    settle(panel)
     assert {cell["state"] for cell in maps.cells.values()} == {"done"}

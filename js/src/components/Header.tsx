@@ -35,11 +35,17 @@ function CopyCode() {
   );
 }
 
-/** `paused`: something on screen was stopped on its way. */
-export function StopResume({ paused: parts }: { paused: boolean }) {
+interface Parts {
+  /** Something on screen was stopped on its way. */
+  paused: boolean;
+  /** Something is worked at that the status does not tell of. */
+  busy?: boolean;
+}
+
+export function StopResume({ paused: parts, busy = false }: Parts) {
   const panel = usePanel();
   const { state } = panel.traits.status.value;
-  const working = state === "working";
+  const working = state === "working" || busy;
   const paused = !working && (state === "stopped" || parts);
   return (
     <button
@@ -87,14 +93,14 @@ export function Summary() {
   );
 }
 
-export function Header({ title, paused }: { title: string; paused: boolean }) {
+export function Header({ title, ...parts }: Parts & { title: string }) {
   return (
     <header class="sw-header">
       <h2>{title}</h2>
       <Summary />
       <div class="sw-actions">
         <StatusChip />
-        <StopResume paused={paused} />
+        <StopResume {...parts} />
         <CopyCode />
         <Expand />
       </div>

@@ -21,12 +21,13 @@ import { defaults, type ExplorerMessage, type Traits } from "../wire";
 
 function Explorer({ base }: { base: PanelState<Traits, ExplorerMessage> }) {
   const [panel] = useState(() => explorerState(base));
-  const paused =
-    panel.traits.dense.value.state === "stopped" || panel.traits.sparse.value.state === "stopped";
+  const { dense, sparse, maps_state } = panel.traits;
+  const maps = maps_state.value;
+  const paused = [dense.value.state, sparse.value.state, maps].includes("stopped");
   return (
     <ExplorerContext.Provider value={panel}>
       <div class="sw-panel">
-        <Header title="SPADE Explorer" paused={paused} />
+        <Header title="SPADE Explorer" paused={paused} busy={maps === "working"} />
         <ErrorLine />
         <div class="sw-columns">
           <div class="sw-column sw-column-sample">
