@@ -210,7 +210,8 @@ def _render(
 ) -> Iterator[Event]:
     """Both pictures to their end; the morph, where one is on screen, first."""
     steps, turn = session.steps, 0
-    while (done := dense.steps_done + sparse.steps_done) < 2 * steps:
+    # Either may have more steps than are asked for now.
+    while (done := min(steps, dense.steps_done) + min(steps, sparse.steps_done)) < 2 * steps:
         yield Working("rendering", done, 2 * steps)
         turn += 1
         morph = screen.morph

@@ -224,6 +224,10 @@ def test_fewer_steps_asked_for_than_are_done(session: Session) -> None:
     list(explore(session, select(session)))
     session.steps = 2
     assert told(explore(session, select(session)))[:2] == ["dense 6", "sparse 6"]
+    # Steps of one picture do not count for the other.
+    pictures = [e for e in explore(session, select(session, 0.9)) if isinstance(e, Rendered) and e.which == "sparse"]
+    assert pictures[-1].renderer is not None
+    assert pictures[-1].renderer.steps_done == 2
 
 
 def drag(session: Session, screen: OnScreen, selections: Sequence[Selection]) -> list[Event]:
