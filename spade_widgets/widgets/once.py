@@ -25,13 +25,18 @@ function frontEnd(source) {
 }
 export default () => {
   let made;  // for this widget alone, as anywidget makes it: a factory's widgets may keep something
-  const make = ({ model }) => {
-    made ??= frontEnd(model.get("_bundle")).then(({ default: kind }) => (typeof kind === "function" ? kind() : kind));
-    return made;
+  const make = async (props) => {
+    const { default: kind } = await frontEnd(props.model.get("_bundle"));
+    const widget = typeof kind === "function" ? await kind() : kind;
+    await widget.initialize?.(props);
+    return widget;
   };
+  // No `initialize`: anywidget gives that up after two seconds, which a busy page may need for a large front end.
   return {
-    initialize: async (props) => (await make(props)).initialize?.(props),
-    render: async (props) => (await make(props)).render(props),
+    async render(props) {
+      made ??= make(props);
+      return (await made).render(props);
+    },
   };
 };
 """
