@@ -3,7 +3,8 @@
 A notebook keeps what was displayed, not what became of it: without a kernel, and where the state of widgets is not
 saved, the panel's own output is empty. So a second output follows the first, with a display id; each time the panel
 comes to rest, its content is replaced by a picture of the panel with its settings. Where the panel is on screen, its
-style sheet hides that output.
+style sheet hides that output. A page that was reloaded since the cell ran is not told by the Lab of what replaces it:
+until the cell is run again, the picture and its text stay those of before.
 """
 
 from __future__ import annotations
