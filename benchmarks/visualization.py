@@ -1,6 +1,6 @@
 """Steps a second of our renderer and of Lucent's `render_vis`, and what their steps are spent on, side by side.
 
-    python benchmarks/visualization.py [--steps 24] [--rounds 5] [--threads 2] [--only resnet18]
+    python benchmarks/visualization.py [--steps 24] [--rounds 5] [--threads 1] [--busy] [--layers layer3 fc]
 
 Both render the same neuron with the same image parameterisation and optimiser, seen through the same movements: Lucent
 through its chain of standard transforms, we through one warp that is that chain composed. In one process and in turns.
@@ -23,6 +23,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -34,25 +35,26 @@ from spade_widgets.visualization.capture import capture
 from spade_widgets.visualization.lucent_bridge import standard_transforms, transform_image
 from spade_widgets.visualization.transforms import turns_and_shifts
 
+timing = SimpleNamespace(now=time.perf_counter)
 PARTS = ("image", "transforms", "normalisation", "network", "optimiser")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=24, help="steps of one measurement")
+    parser.add_argument("--steps", type=int, default=24, help="steps of one measurement, at least 3")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of PyTorch")
-    parser.add_argument("--only", choices=["resnet18", "built-in"], help="one of the two networks")
+    parser.add_argument("--layers", nargs="+", default=["layer1", "layer2", "layer3", "fc"], help="of both networks")
+    parser.add_argument("--busy", action="store_true", help="take processor time: the machine does other work too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    if options.busy:
+        timing.now = time.process_time
 
-    compared: list[tuple[ImageClassifier, str, int]] = []
-    if options.only != "built-in":
-        resnet = ImageClassifier.from_torchvision("resnet18", weights=None)
-        compared += [(resnet, layer, options.steps) for layer in ("layer1", "layer2", "layer3", "fc")]
-    demo = None if options.only == "resnet18" else builtin()
+    resnet, demo = ImageClassifier.from_torchvision("resnet18", weights=None), builtin()
+    compared = [(resnet, layer, options.steps) for layer in options.layers]
     if demo is not None:
-        compared += [(demo, layer, options.steps * 4) for layer in ("layer2", "layer3", "fc")]
+        compared += [(demo, layer, options.steps * 4) for layer in options.layers]
     row("steps a second", "ours", "Lucent, same size", "Lucent as it comes", "bare passes")
     for classifier, layer, steps in compared:
         compare(classifier, layer, steps, options.rounds)
@@ -86,7 +88,7 @@ class Clock:
         self.times: list[float] = []
 
     def __call__(self, images: Tensor) -> Tensor:
-        self.times.append(time.perf_counter())
+        self.times.append(timing.now())
         return images
 
     def laps(self) -> list[float]:
@@ -110,7 +112,7 @@ def run_ours(classifier: ImageClassifier, layer: str, steps: int) -> list[float]
     clock = Clock()
     renderer = Renderer(classifier, f"{layer}:1")
     for _ in range(steps):
-        clock.times.append(time.perf_counter())
+        clock.times.append(timing.now())
         renderer.step()
     return clock.laps()
 
@@ -147,7 +149,7 @@ def run_bare(classifier: ImageClassifier, layer: str, steps: int) -> list[float]
     inputs = torch.randn(1, 3, *classifier.input_size, requires_grad=True)
     clock = Clock()
     for _ in range(steps):
-        clock.times.append(time.perf_counter())
+        clock.times.append(timing.now())
         torch.autograd.grad(capture(module, inputs, [layer])[layer][:, 1].mean(), inputs)
     return clock.laps()
 
@@ -176,7 +178,7 @@ class Loop:
 
     def step(self, number: int) -> list[float]:
         """Seconds that each of `PARTS` takes, forward and backward."""
-        times = [time.perf_counter()]
+        times = [timing.now()]
         values: list[Tensor] = []
         for forward in (
             self.image,
@@ -185,18 +187,18 @@ class Loop:
             lambda: self.loss(values[2]),
         ):
             values.append(forward())
-            times.append(time.perf_counter())
+            times.append(timing.now())
         seconds = [after - before for before, after in itertools.pairwise(times)]
         gradient: Tensor | None = None
         for part in (3, 2, 1, 0):
-            began = time.perf_counter()
+            began = timing.now()
             sources = [self.leaf if part == 0 else values[part - 1], *(self.also if part == 3 else [])]
             gradient = torch.autograd.grad(values[part], sources, gradient, allow_unused=True, retain_graph=True)[0]
-            seconds[part] += time.perf_counter() - began
-        began = time.perf_counter()
+            seconds[part] += timing.now() - began
+        began = timing.now()
         self.leaf.grad = gradient
         self.optimizer.step()
-        return [*seconds, time.perf_counter() - began]
+        return [*seconds, timing.now() - began]
 
 
 def take_apart(classifier: ImageClassifier, layer: str, steps: int) -> None:

@@ -36,7 +36,10 @@ def explorer_still(panel: ExplorerWire) -> Still:
         rows.append([_sample_tile(panel), *(_picture_tile(panel, which) for which in ("dense", "sparse"))])
     facts = {**_facts(panel), "Neuron": str(panel.neuron)}
     if panel.centre != "saliency":
-        facts["Pictures"] = ", ".join(_progress(which, getattr(panel, which)) for which in ("dense", "sparse"))
+        made = "MACO" if panel.image == "maco" else "Fourier"
+        many = f" × {panel.count}" if panel.count > 1 else ""
+        done = ", ".join(_progress(which, getattr(panel, which)) for which in ("dense", "sparse"))
+        facts["Pictures"] = f"{made}{many}: {done}"
     if maps is not None:
         rows += _map_rows(maps, first=not rows)
         facts |= _map_facts(maps)
