@@ -231,6 +231,18 @@ test("a neuron that nothing excites is said to be dead", async () => {
   expect(find(panel.el, ".sw-sparse .sw-caption-numbers").textContent).toContain("activation 0.00");
 });
 
+test("a morph says where it comes from, until the picture itself is on screen", async () => {
+  const morph = { source: "90.0 %", step: 12, augmentations: 256 };
+  const rendering = { ...traits.sparse, neuron: "stem:3", state: "rendering", step: 3, steps: 9 } as const;
+  const panel = await show({ sparse: { ...rendering, morph } });
+  const caption = () => find(panel.el, ".sw-sparse .sw-caption-numbers").textContent;
+  expect(caption()).toContain("morphing from 90.0 % · step 12");
+  await panel.receive("sparse", { ...rendering, morph: { ...morph, source: "" } });
+  expect(caption()).toContain("first look · step 12");
+  await panel.receive("sparse", { ...rendering, morph: null });
+  expect(caption()).toContain("step 3 of 9");
+});
+
 test("stop, resume and dismiss are said", async () => {
   const panel = await show({
     status: { state: "working", text: "rendering", done: 1, of: 9, seconds: 0.2 },
