@@ -33,6 +33,11 @@ test: setup chromium lint test-js test-py ## run the tests: Python, TypeScript, 
 test-all: setup chromium lint test-js ## run every test there is: with all of torchvision's classifiers (an hour, 12 GB)
 	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
 
+.PHONY: test-hosts
+test-hosts: setup chromium ## try the panel in Jupyter Notebook 7, Voilà and marimo (installs them)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[hosts]'
+	$(BIN)/python -m pytest -m hosts tests/hosts $(PYTEST_ARGS)
+
 .PHONY: setup
 setup: $(INSTALLED) $(BUNDLE) ## install everything into .venv and js/node_modules, and build the front end
 
