@@ -233,6 +233,10 @@ def test_notifications_are_not_lost_among_threads(panel: Explorer) -> None:
             i += 1
             page.set(pattern=f"not in use {i}")
 
+    worker = panel.session.worker
+    settle(panel)
+    worker.cancel((panel, "ahead"))  # which says what is solved, too
+    assert worker.submit("after it", (x for x in [None]), print).finished.wait(PATIENCE)
     panel.session.worker = _Idle()  # type: ignore[assignment]
     thread = threading.Thread(target=drag)
     thread.start()
