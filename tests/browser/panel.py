@@ -92,7 +92,7 @@ class Panel:
 
     def await_rest(self, seconds: float = 180) -> None:
         """Waits until Python says that all that is selected is computed."""
-        rest = "explorer.wait(0) and explorer.status['state'] == 'idle'"
+        rest = "explorer.wait(1) and explorer.status['state'] == 'idle'"
         eventually(lambda: self.lab.value(rest), self.lab.page, seconds, "rest")
 
     # ---- what is chosen

@@ -240,7 +240,7 @@ def bring_to_rest(panel: Panel) -> None:
     panel.lab.page.mouse.up()
     panel.root.get_by_role("group", name="What the centre shows").get_by_role("button", name="Both").click()
     panel.await_value("explorer.centre", "both")
-    settled = "explorer.wait(0) and explorer.saliency_panel is not None and explorer.status['state']"
+    settled = "explorer.wait(1) and explorer.saliency_panel is not None and explorer.status['state']"
     deadline = time.monotonic() + 300
     while (state := panel.lab.value(settled)) != "idle" and time.monotonic() < deadline:
         if state == "stopped":
@@ -248,4 +248,4 @@ def bring_to_rest(panel: Panel) -> None:
         panel.lab.page.wait_for_timeout(300)
     assert state == "idle", panel.lab.value("explorer.state()")
     panel.lab.run("explorer.resume()")  # maps that were stopped alone
-    eventually(lambda: panel.lab.value("explorer.wait(0)"), panel.lab.page, 120, "the maps")
+    eventually(lambda: panel.lab.value("explorer.wait(1)"), panel.lab.page, 120, "the maps")
