@@ -153,19 +153,6 @@ test("the channel field goes to a channel, or says which there are", async () =>
   expect(find(panel.el, ".sw-channel-grid [aria-checked=true]").textContent).toBe("7");
 });
 
-test("classes are found by a part of their name", async () => {
-  const panel = await show();
-  const field = find<HTMLInputElement>(panel.el, ".sw-class-picker input");
-  await act(() => {
-    field.value = "O";
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-  });
-  expect([...panel.el.querySelectorAll("[role=option]")].map((one) => one.textContent)).toEqual(["dog1"]);
-  await press(field, "Enter");
-  expect(panel.model.state.neuron).toBe("logit:dog");
-  expect(field.getAttribute("aria-expanded")).toBe("false");
-});
-
 test("the tiles are one stop for Tab, and arrows choose", async () => {
   const panel = await show();
   const tiles = [...panel.el.querySelectorAll<HTMLElement>(".sw-sample-grid .sw-tile")];

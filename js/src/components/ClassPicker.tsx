@@ -23,12 +23,12 @@ export function ClassPicker() {
   const classes = panel.traits.app.value.classes;
   const current = classIndex(parseNeuron(panel.traits.neuron.value), classes);
   const [query, setQuery] = useState<string | null>(null);
+  // Opened, the field has the class that is chosen: all are listed until something is typed.
+  const [typed, setTyped] = useState(false);
   const [active, setActive] = useState(0);
   const list = useRef<HTMLDivElement>(null);
   const open = query !== null;
-  const found = open
-    ? findClasses(classes, query === (current === null ? "" : classes[current]) ? "" : query)
-    : [];
+  const found = open ? findClasses(classes, typed ? query : "") : [];
   const shown = found.slice(0, SHOWN);
   const listId = panel.id("classes");
 
@@ -43,6 +43,7 @@ export function ClassPicker() {
 
   const start = () => {
     setQuery(current === null ? "" : (classes[current] ?? ""));
+    setTyped(false);
     setActive(Math.max(0, current ?? 0) < SHOWN ? Math.max(0, current ?? 0) : 0);
   };
   const choose = (index: number | undefined) => {
@@ -87,6 +88,7 @@ export function ClassPicker() {
         onClick={() => !open && start()}
         onInput={(event) => {
           setQuery(event.currentTarget.value);
+          setTyped(true);
           setActive(0);
         }}
         onKeyDown={onKeyDown}
