@@ -101,6 +101,14 @@ class Lab:
         )
         assert not failures, _plain("\n".join(failures))
 
+    def keep_widgets(self) -> None:
+        """Switches "Save Widget State Automatically" on. The Lab has a command that toggles it, for all its pages."""
+        name = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
+        toggled = f"window.jupyterapp.commands.isToggled('{name}')"
+        if not self.page.evaluate(f"() => {toggled}"):
+            self.command(name)
+        self.page.wait_for_function(f"() => {toggled}")
+
     def save(self) -> None:
         """Saves the notebook, with its outputs, as Ctrl+S does."""
         self.command("docmanager:save")

@@ -137,7 +137,7 @@ def test_a_notebook_saved_with_the_state_of_its_widgets_shows_the_panel_alone(
     lab: Lab, new_lab: Callable[[str], Lab]
 ) -> None:
     lab.open(lab.write("state.ipynb", [SHORT]))
-    lab.command("@jupyter-widgets/jupyterlab-manager:saveWidgetState")
+    lab.keep_widgets()
     lab.run_all()
     assert lab.value("explorer.wait(240)")
     pngs = {which: Panel(lab, lab.output(0)).png(which) for which in TITLES}

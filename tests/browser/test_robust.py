@@ -19,7 +19,6 @@ import spade_widgets as sw
 explorer = sw.Explorer(augmentations=64, steps=4000)
 explorer
 """
-SAVE = "@jupyter-widgets/jupyterlab-manager:saveWidgetState"
 
 
 @pytest.fixture(scope="module")
@@ -222,15 +221,15 @@ def test_a_panel_whose_kernel_is_gone_says_so_and_works_again_after_its_cell(lab
 
 
 def test_a_reopened_notebook_without_its_kernel_says_at_once_that_it_is_a_saved_picture(lab: Lab) -> None:
-    lab.open(lab.write("saved.ipynb", [LONG.replace("4000", "12")]))
-    lab.command(SAVE)  # "Save Widget State Automatically"
+    lab.open(lab.write("widgets-saved.ipynb", [LONG.replace("4000", "12")]))
+    lab.keep_widgets()
     lab.run_all()
     panel = Panel(lab, lab.output(0))
     panel.await_shown()
     panel.await_pictures()
     pictures = {which: panel.picture(which) for which in ("dense", "sparse")}
     lab.save()
-    saved = json.loads((lab.server.root / "saved.ipynb").read_text())
+    saved = json.loads((lab.server.root / "widgets-saved.ipynb").read_text())
     assert "widgets" in saved["metadata"]
     lab.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
     lab.page.reload()
