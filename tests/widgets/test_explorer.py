@@ -222,7 +222,7 @@ def test_what_is_on_screen_is_what_the_plain_calls_give(panel: Explorer, tiny: I
     assert [(r["kept"], r["total"], r["error"]) for r in summary["layers"]] == [
         (r.kept, r.total, r.error) for r in trace.stats()
     ]
-    assert panel.solved == [0.5]
+    assert 0.5 in panel.solved  # with such neighbours as were solved since
 
 
 def test_the_state_is_plain_values(panel: Explorer) -> None:

@@ -288,7 +288,10 @@ def test_closed_panels_go_their_own_way(make: MakeExplorer, make_saliency: Make)
     assert explorer.sparsity == 0.8
 
 
-def test_one_trace_for_both(make: MakeExplorer, make_saliency: Make, calls: dict[str, int]) -> None:
+def test_one_trace_for_both(
+    make: MakeExplorer, make_saliency: Make, calls: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spade_widgets.widgets.explorer.ahead", lambda *_: iter(()))  # neighbours come after
     with Gate():
         explorer = make(augmentations=96)
         panel = make_saliency(explorer)
