@@ -91,7 +91,9 @@ def lab(new_lab: Callable[[str], Lab], request: pytest.FixtureRequest) -> Iterat
     lab = new_lab(f"{request.path.stem}-{request.node.name}".replace("test_", ""))
     yield lab
     lab.screenshot("end")
-    assert not lab.complaints()
+    complaints = lab.complaints()
+    lab.close()
+    assert not complaints
 
 
 @pytest.fixture(scope="session")
@@ -118,8 +120,11 @@ def panel(opened: Panel, request: pytest.FixtureRequest) -> Iterator[Panel]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything in this folder drives a browser."""
+    """Everything in this folder drives a browser. It comes last: pages that stay open tell Playwright of all they do,
+    and while other tests run nobody listens; what has piled up then takes minutes.
+    """
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker("browser")
+    items.sort(key=lambda item: here in item.path.parents)

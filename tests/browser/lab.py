@@ -19,6 +19,14 @@ from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 # What JupyterLab itself says on a console of any notebook. Everything else is ours to explain.
 HARMLESS: tuple[re.Pattern[str], ...] = ()
 
+_SHUT_DOWN = """
+async path => {
+  const sessions = window.jupyterapp?.serviceManager.sessions;
+  if (!sessions) return;
+  await sessions.refreshRunning();
+  await Promise.all([...sessions.running()].filter(one => one.path === path).map(one => sessions.shutdown(one.id)));
+}
+"""
 _KERNEL = """
 async ({code, path}) => {
   const panels = [...window.jupyterapp.shell.widgets('main')];
@@ -178,6 +186,11 @@ class Lab:
         )
         for event in ("dragenter", "dragover", "drop"):
             target.dispatch_event(event, {"dataTransfer": transfer})
+
+    def close(self) -> None:
+        """Ends the notebook's kernel, which may work for long, and closes the page."""
+        self.page.evaluate(_SHUT_DOWN, self.path)
+        self.page.context.close()
 
     # ---- what must not happen
 

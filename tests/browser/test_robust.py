@@ -22,12 +22,13 @@ explorer
 
 
 @pytest.fixture(scope="module")
-def shared(new_lab: Callable[[str], Lab]) -> Lab:
+def shared(new_lab: Callable[[str], Lab]) -> Iterator[Lab]:
     """A notebook for the tests of this file: an Explorer that renders for long, and cells for other work."""
     lab = new_lab("robust")
     lab.open(lab.write("robust.ipynb", [LONG, "# the tests' own", *["# far below"] * 60]))
     lab.run_all()
-    return lab
+    yield lab
+    lab.close()
 
 
 @pytest.fixture
