@@ -117,7 +117,9 @@ def test_an_interrupt_leaves_the_panel_at_work(panel: Panel) -> None:
     panel.lab.command("notebook:interrupt-kernel")
     panel.lab.page.wait_for_timeout(500)
     await_frames(panel, 4)
-    begin_cell(panel.lab, "explorer.wait()")  # a cell that waits for the panel is what one interrupts
+    # A cell that waits for the panel is what one interrupts. It is starred before it begins, so it says when it has.
+    begin_cell(panel.lab, "print('begun')\nexplorer.wait()")
+    expect(panel.lab.output(1)).to_contain_text("begun")
     panel.lab.command("notebook:interrupt-kernel")
     eventually(lambda: prompt(panel.lab) != "[*]:", panel.lab.page, what="the cell interrupted")
     assert "KeyboardInterrupt" in panel.lab.output(1).inner_text()
