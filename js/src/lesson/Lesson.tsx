@@ -3,31 +3,16 @@ import { Announcer } from "../components/Announcer";
 import { ErrorLine } from "../components/ErrorLine";
 import { Expand, Summary } from "../components/Header";
 import { LayerTable } from "../components/LayerTable";
+import { NeuronPredictions } from "../components/NeuronPredictions";
 import { Pictures } from "../components/Pictures";
-import { Predictions } from "../components/Predictions";
 import { Samples } from "../components/Samples";
 import { SparsityBar } from "../components/SparsityBar";
 import { TraceFacts } from "../components/TraceFacts";
-import { ExplorerContext, explorerState, useExplorer } from "../explorerState";
-import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
+import { ExplorerContext, explorerState } from "../explorerState";
 import type { PanelState } from "../state";
 import type { ExplorerMessage, Traits } from "../wire";
 import { Neurons } from "./Neurons";
 import type { Images, Recording } from "./recording";
-
-/** A class's name shows that class as the neuron, where the lesson has it. */
-function LessonPredictions({ recording }: { recording: Recording }) {
-  const panel = useExplorer();
-  const { classes } = panel.traits.app.value;
-  return (
-    <Predictions
-      chosen={classIndex(parseNeuron(panel.traits.neuron.value), classes)}
-      what="show what excites this class"
-      onChoose={(index) => panel.connection.set("neuron", logitNeuron(index, classes))}
-      canChoose={(index) => recording.neurons.includes(logitNeuron(index, classes))}
-    />
-  );
-}
 
 /** The Explorer without a kernel: the same parts on what was recorded, and none that would need more. */
 export function Lesson({
@@ -54,7 +39,7 @@ export function Lesson({
         <div class="sw-columns">
           <div class="sw-column sw-column-sample">
             <Samples fixed />
-            <LessonPredictions recording={recording} />
+            <NeuronPredictions has={(neuron) => recording.neurons.includes(neuron)} />
           </div>
           <div class="sw-column sw-column-pictures">
             <Pictures />
