@@ -20,7 +20,7 @@ from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.calibration import Calibration, batch_size, stages
 from spade_widgets.pruning.choose import AUTO, choices, resolve
 from spade_widgets.pruning.plan import PRESETS, Preset, SparsityPlan, matching, preset
-from spade_widgets.pruning.progress import Progress, Steps, saying
+from spade_widgets.pruning.progress import Progress, Steps, mapped, saying
 from spade_widgets.pruning.pruner import Pruner, Sketch, Solved
 from spade_widgets.pruning.solvers import check_count, check_sparsity
 from spade_widgets.pruning.trace import Trace
@@ -308,20 +308,14 @@ class Session:
         # Before it is used, so that what it has factorised is not lost when the user moves on meanwhile. A factor
         # is at least as large as the Gram matrix that it is made of.
         self.store.put(pruner_key, pruner, max(calibration.nbytes, pruner.nbytes))
-        steps = pruner.prune(calibration, [plan])
-        try:
-            while True:
-                try:
-                    progress = next(steps)
-                except StopIteration as stop:
-                    made: Trace = stop.value[0]
-                    break
-                if isinstance(progress, Solved) and calibration.augmentations == self.augmentations:
-                    self.store.put(draft, progress.sketches[0], _nbytes(progress.sketches[0].weights))
-                # Measuring is a small part of solving.
-                yield Progress("solving", progress.of, progress.of) if progress.stage == "measuring" else progress
-        finally:
-            steps.close()
+
+        def said(progress: Progress) -> Progress:
+            if isinstance(progress, Solved) and calibration.augmentations == self.augmentations:
+                self.store.put(draft, progress.sketches[0], _nbytes(progress.sketches[0].weights))
+            # Measuring is a small part of solving.
+            return Progress("solving", progress.of, progress.of) if progress.stage == "measuring" else progress
+
+        made = (yield from mapped(pruner.prune(calibration, [plan]), said))[0]
         self.store.put(pruner_key, pruner, pruner.nbytes)
         return made
 
