@@ -34,7 +34,8 @@ import torchvision
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.products import Watch
+from spade_widgets.network.products import Watch
+from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning import gram
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.calibration import Calibration, batch_size, calibrate
@@ -42,7 +43,6 @@ from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers import solver
 from spade_widgets.sample import Sample
-from spade_widgets.weights import Product, weight
 
 SPARSITIES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99)
 ONE = 0.95

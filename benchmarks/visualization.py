@@ -30,8 +30,8 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.network.capture import capture
 from spade_widgets.visualization import Renderer
-from spade_widgets.visualization.capture import capture
 from spade_widgets.visualization.lucent_bridge import standard_transforms, transform_image
 from spade_widgets.visualization.transforms import turns_and_shifts
 

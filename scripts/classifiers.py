@@ -24,12 +24,12 @@ from torchvision.transforms._presets import ImageClassification
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.products import NOT_REACHED
+from spade_widgets.network.products import NOT_REACHED
+from spade_widgets.network.weights import weight
 from spade_widgets.pruning.forms import LAYER_MEMORY
 from spade_widgets.pruning.plan import body, head
 from spade_widgets.sample import Sample
 from spade_widgets.visualization.renderer import Renderer
-from spade_widgets.weights import weight
 
 TABLE = Path(__file__).parents[1] / "docs" / "CLASSIFIERS.md"
 OTHERWISE = ", which is neither a convolution nor a linear layer"

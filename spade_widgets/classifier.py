@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -15,8 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.copies import shared_copy
+from spade_widgets.network.products import Survey
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
-from spade_widgets.products import Survey
 from spade_widgets.sample import Sample
 
 #: PIL RGB image → float tensor (3, h, w), resized, cropped and normalised as the model wants it.
@@ -85,7 +85,7 @@ class ImageClassifier:
             InputError: if torchvision has no such classifier.
             ModelError: if the weights cannot be downloaded, read or fitted; says what to do instead.
         """
-        from spade_widgets.torchvision_models import build
+        from spade_widgets.network.torchvision_models import build
 
         model, default_preprocess, default_names = build(name, weights)
         return cls(
@@ -272,22 +272,6 @@ def tensor_digest(tensor: Tensor) -> str:
 def version(tensor: Tensor) -> int:
     """How often a tensor was written into; those made in inference mode do not count."""
     return 0 if tensor.is_inference() else tensor._version
-
-
-def shared_copy(model: nn.Module) -> nn.Module:
-    """A structural copy of a module: eval mode, frozen parameters, every tensor's storage shared. The module stays.
-
-    Raises:
-        ModelError: if the module cannot be copied (for instance with old-style weight normalisation on it).
-    """
-    # What deepcopy finds in its memo it takes as it is. Parameters get frozen twins; buffers are the same objects.
-    memo: dict[int, Any] = {id(p): nn.Parameter(p.detach(), requires_grad=False) for p in model.parameters()}
-    memo |= {id(buffer): buffer for buffer in model.buffers()}
-    try:
-        twin = copy.deepcopy(model, memo)
-    except Exception as error:  # whatever a user's module does when it is copied
-        raise ModelError(f"{type(model).__name__} cannot be copied: {_first_line(error)}.") from error
-    return twin.eval()
 
 
 def _imagenet_preprocess() -> Preprocess:

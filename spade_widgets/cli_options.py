@@ -92,7 +92,7 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
 
     from spade_widgets import demo
     from spade_widgets.classifier import ImageClassifier
-    from spade_widgets.torchvision_models import build
+    from spade_widgets.network.torchvision_models import build
 
     if given.threads is not None:
         if given.threads < 1:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from spade_widgets.attribution.networks import NetworkName
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.network.weights import weight
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.calibration import calibrate
 from spade_widgets.pruning.plan import SparsityPlan
@@ -21,7 +22,6 @@ from spade_widgets.pruning.progress import Steps
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.trace import sparse_module
 from spade_widgets.sample import Sample
-from spade_widgets.weights import weight
 
 #: A layer at a sparsity.
 Choice: TypeAlias = tuple[str, float]

@@ -15,14 +15,14 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.products import Watch
+from spade_widgets.network.products import Watch
+from spade_widgets.network.weights import Product
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.forms import LAYER_MEMORY, Form, Held, LayerSum
 from spade_widgets.pruning.gram import gram_sum
 from spade_widgets.pruning.progress import Progress, Steps
 from spade_widgets.pruning.solvers import check_count
 from spade_widgets.sample import Sample
-from spade_widgets.weights import Product
 
 #: Augmentations a forward pass. A processor's caches hold the activations of a few; a GPU wants work.
 BATCH_CPU, BATCH_GPU = 8, 64

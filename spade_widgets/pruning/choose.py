@@ -16,10 +16,10 @@ import torch
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.products import Watch
+from spade_widgets.network.products import Watch
+from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.sequential import walk
 from spade_widgets.pruning.solvers import SOLVERS
-from spade_widgets.weights import Product, weight
 
 #: What a user writes for the solver to have it chosen.
 AUTO = "auto"

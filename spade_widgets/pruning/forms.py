@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError
+from spade_widgets.network.weights import Product
 from spade_widgets.pruning.gram import GramSum, columns
-from spade_widgets.weights import Product
 
 #: See `Calibration`.
 Form: TypeAlias = Literal["full", "columns", "blocks"]

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
+from spade_widgets.network.weights import weight
 from spade_widgets.pruning.solvers import check_sparsity
-from spade_widgets.weights import weight
 
 #: Layer names or patterns: `"fc"`, `"layer4.*"`, `"layer4.*, fc"`, or a list of such. A name also means all below it.
 Patterns: TypeAlias = str | Sequence[str]

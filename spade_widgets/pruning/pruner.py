@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
+from spade_widgets.network.weights import weight
 from spade_widgets.prediction import softmax
 from spade_widgets.pruning.calibration import Calibration
 from spade_widgets.pruning.forms import Form, from_blocks, to_blocks
@@ -21,7 +22,6 @@ from spade_widgets.pruning.solvers.dual import Dual
 from spade_widgets.pruning.trace import Agreement, Trace, sparse_module
 from spade_widgets.pruning.trace_stats import LayerStats, groups_of, layer_energies, layer_stats
 from spade_widgets.sample import Sample
-from spade_widgets.weights import weight
 
 #: Share of its fair part of the head's weights that each logit keeps at least. See `row_floor`.
 HEAD_SHARE = 0.5

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.products import Watch
+from spade_widgets.network.products import Watch
+from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.calibration import batch_size
 from spade_widgets.pruning.forms import LAYER_MEMORY, Held, LayerSum
@@ -29,7 +30,6 @@ from spade_widgets.pruning.solvers.dual import Dual
 from spade_widgets.pruning.trace import Trace, sparse_module
 from spade_widgets.pruning.trace_stats import input_energies, row_energies
 from spade_widgets.sample import Sample
-from spade_widgets.weights import Product, weight
 
 #: Pull of W* towards W, as a share of the mean of H's diagonal: where the pruned part gives few independent inputs, the
 #: least squares alone would answer with huge weights.

@@ -25,10 +25,10 @@ from torch import Tensor
 
 from spade_widgets.classifier import ImageClassifier, tensor_digest
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.weights import weight
 from spade_widgets.pruning.record import RecordError, from_json, to_json
 from spade_widgets.pruning.sparse_code import decode, encode
 from spade_widgets.sample import Sample, Source
-from spade_widgets.weights import weight
 
 #: The one key of the file's metadata. (Several would come in any order: equal traces would be unequal files.)
 FORMAT = "spade_widgets.trace"

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from spade_widgets.network.capture import capture
 from spade_widgets.prediction import Network
 from spade_widgets.sample import Sample, Source
-from spade_widgets.visualization.capture import capture
 from spade_widgets.visualization.checks import whole
 
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.capture import OUTPUT, capture
 from spade_widgets.neuron import Layer, Neuron
 from spade_widgets.visualization import layout, lucent_bridge, stem
-from spade_widgets.visualization.capture import OUTPUT, capture
 
 #: A Lucent objective: looks up layers' activations by name, gives the scalar loss to be minimised.
 Objective: TypeAlias = Callable[[Callable[[str], Tensor]], Tensor]

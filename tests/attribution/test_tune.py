@@ -21,9 +21,9 @@ from spade_widgets.attribution.solved import Solved
 from spade_widgets.attribution.tune import Search, layer_units, tune_steps
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.weights import weight
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Steps, finish
-from spade_widgets.weights import weight
 
 PATCH = np.zeros((32, 32), bool)
 PATCH[4:12, 20:28] = True

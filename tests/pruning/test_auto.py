@@ -12,7 +12,7 @@ from torch import nn
 from torchvision import transforms
 
 import spade_widgets as sw
-from spade_widgets.products import Watch
+from spade_widgets.network.products import Watch
 from spade_widgets.pruning import choose
 from spade_widgets.pruning.choose import AUTO, CANDIDATES, choices, estimate, resolve
 from spade_widgets.pruning.gram import columns

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets import demo
-from spade_widgets.products import Watch
+from spade_widgets.network.products import Watch
+from spade_widgets.network.weights import Product
 from spade_widgets.pruning import sequential as module
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.calibration import batch_size
@@ -25,7 +26,6 @@ from spade_widgets.pruning.progress import Progress
 from spade_widgets.pruning.sequential import target, target_of_inputs, walk
 from spade_widgets.pruning.solvers import zeros
 from spade_widgets.pruning.spade import trace_steps
-from spade_widgets.weights import Product
 
 from .nets import Depthwise, Reused
 

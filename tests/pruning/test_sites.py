@@ -15,11 +15,11 @@ from torchvision import transforms
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.network.weights import weight
 from spade_widgets.pruning.augment import augment
 from spade_widgets.pruning.calibration import calibrate
 from spade_widgets.pruning.progress import finish
 from spade_widgets.sample import Sample
-from spade_widgets.weights import weight
 
 preprocess = transforms.Compose(
     [transforms.Resize((12, 16)), transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.25] * 3)]

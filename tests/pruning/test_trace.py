@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.network.weights import layer_name, weight
 from spade_widgets.pruning.calibration import calibrate
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import row_floor
 from spade_widgets.pruning.solvers import zeros
 from spade_widgets.sample import Sample
-from spade_widgets.weights import layer_name, weight
 
 from . import nets
 

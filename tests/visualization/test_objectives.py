@@ -10,8 +10,8 @@ from visualization.nets import SmallNet, lucent, preprocess, small_classifier
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
+from spade_widgets.network.capture import OUTPUT, capture
 from spade_widgets.visualization import Renderer, lucent_bridge
-from spade_widgets.visualization.capture import OUTPUT, capture
 
 objectives = lucent.objectives
 

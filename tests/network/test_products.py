@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations
 
-from spade_widgets.products import Survey, Watch
+from spade_widgets.network.products import Survey, Watch
+from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.gram import gram_sum
-from spade_widgets.weights import Product, weight
 
 OTHERWISE = "used by {}, which is neither a convolution nor a linear layer"
 

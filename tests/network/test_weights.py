@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spade_widgets.weights import layer_name, replace_weights, weight
+from spade_widgets.network.weights import layer_name, replace_weights, weight
 
 
 class Loose(nn.Module):

@@ -17,9 +17,9 @@ from torch import nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.torchvision_models import _preprocess_of_size, build, read_state
 from spade_widgets.prediction import predict
 from spade_widgets.sample import Sample
-from spade_widgets.torchvision_models import _preprocess_of_size, build, read_state
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from spade_widgets.weights import Product, layer_name
+from spade_widgets.network.weights import Product, layer_name
 
 #: Told of a layer's name and of what it is multiplied with.
 Report: TypeAlias = Callable[[str, Product], None]

@@ -1,0 +1,1 @@
+"""What a network is made of: products, weights, safe copies, partial runs, torchvision's builders. Imports `errors` alone."""
