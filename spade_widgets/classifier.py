@@ -6,14 +6,14 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from spade_widgets.errors import InputError, ModelError
+from spade_widgets.errors import InputError, ModelError, described
 from spade_widgets.network.copies import shared_copy
 from spade_widgets.network.products import Survey
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
@@ -244,7 +244,7 @@ class ImageClassifier:
                 out = module(self._blank())
         except Exception as error:  # whatever the user's own forward raises
             h, w = self.input_size
-            raise ModelError(f"{self.name} cannot be run on an image of {h} × {w} px: {_first_line(error)}.") from error
+            raise ModelError(f"{self.name} cannot be run on an image of {h} × {w} px: {described(error)}.") from error
         if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] < 2:
             shape = f"a tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ModelError(
@@ -291,7 +291,7 @@ def _probe(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...]
         try:
             out: object = preprocess(Image.new("RGB", (512, 512), (level, level, level)))
         except Exception as error:  # whatever the user's own function raises
-            raise ModelError(f"The preprocessing fails on a plain RGB image: {_first_line(error)}.") from error
+            raise ModelError(f"The preprocessing fails on a plain RGB image: {described(error)}.") from error
         if not isinstance(out, Tensor) or out.ndim != 3 or out.shape[0] != 3 or not out.is_floating_point():
             got = f"a {out.dtype} tensor {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ModelError(f"The preprocessing gives {got}; a float tensor (3, h, w) is needed.")
@@ -327,8 +327,3 @@ def _check_finite(model: nn.Module) -> None:
                 raise ModelError(
                     f"The model's {kind} '{name}' hold NaN or infinite values, so nothing can be said about it."
                 )
-
-
-def _first_line(error: Exception) -> str:
-    lines: Literal[""] | str = str(error).strip()
-    return f"{type(error).__name__}: {lines.splitlines()[0][:200].rstrip('.')}" if lines else type(error).__name__

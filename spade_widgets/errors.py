@@ -18,3 +18,9 @@ class ModelError(SpadeError, ValueError):
 def first_line(error: Exception) -> str:
     """What an error of others' code says, in a line."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+
+
+def described(error: Exception) -> str:
+    """The kind of an error of others' code, and what it says, in a line."""
+    lines = str(error).strip()
+    return f"{type(error).__name__}: {lines.splitlines()[0][:200].rstrip('.')}" if lines else type(error).__name__

@@ -1,1 +1,4 @@
-"""What a network is made of: products, weights, safe copies, partial runs, torchvision's builders. Imports `errors` alone."""
+"""What a network is made of: products, weights, safe copies, partial runs, torchvision's builders.
+
+May import: `errors`.
+"""

@@ -22,5 +22,5 @@ def shared_copy(model: nn.Module) -> nn.Module:
     try:
         twin = copy.deepcopy(model, memo)
     except Exception as error:  # whatever a user's module does when it is copied
-        raise ModelError(f"{type(model).__name__} cannot be copied: {_first_line(error)}.") from error
+        raise ModelError(f"{type(model).__name__} cannot be copied: {described(error)}.") from error
     return twin.eval()

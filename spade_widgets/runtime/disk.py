@@ -26,9 +26,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize
 from torch import Tensor
 
+from spade_widgets.checks import whole
 from spade_widgets.classifier import tensor_digest
 from spade_widgets.errors import InputError, SpadeError
-from spade_widgets.visualization.checks import whole
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from spade_widgets.checks import whole
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
@@ -32,7 +33,6 @@ from spade_widgets.runtime.shared import Shared
 from spade_widgets.runtime.store import Store
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer, activation_maps
-from spade_widgets.visualization.checks import whole
 
 #: Augmentations after which a trace is looked at already, while the others are gone through.
 EARLY = (16, 64)

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from spade_widgets.checks import whole
 from spade_widgets.network.capture import capture
 from spade_widgets.prediction import Network
 from spade_widgets.sample import Sample, Source
-from spade_widgets.visualization.checks import whole
 
 
 def activation_maps(network: Network, sample: Source, layer: str) -> npt.NDArray[np.float32]:

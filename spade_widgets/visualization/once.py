@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from PIL import Image
 
+from spade_widgets.checks import whole
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
-from spade_widgets.visualization.checks import whole
 from spade_widgets.visualization.objective import Objective
 from spade_widgets.visualization.parameterization import Samples
 from spade_widgets.visualization.pictures import grid

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from spade_widgets.checks import positive, sides, unsigned, whole
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.visualization import lucent_bridge
-from spade_widgets.visualization.checks import positive, sides, unsigned, whole
 from spade_widgets.visualization.objective import Objective, Target, target_of
 from spade_widgets.visualization.parameterization import Canvas, Samples, parameterization
 from spade_widgets.visualization.pictures import grid, opacity, to_picture
