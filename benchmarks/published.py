@@ -36,9 +36,9 @@ from torch import Tensor, nn
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product, weight
-from spade_widgets.pruning import gram
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import Calibration, batch_size, calibrate
+from spade_widgets.pruning.calibration import gram_sums as gram
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import Calibration, batch_size, calibrate
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers import solver
@@ -96,7 +96,8 @@ class Ours:
 
     def calibrate(self) -> Calibration:
         ready = mock.patch(
-            "spade_widgets.pruning.calibration.augment", lambda *_args, batch, **_options: self.work.batches(batch)
+            "spade_widgets.pruning.calibration.calibration.augment",
+            lambda *_args, batch, **_options: self.work.batches(batch),
         )
         with ready:
             return finish(

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 import spade_widgets as sw
 from spade_widgets import demo
 from spade_widgets.demo.measure import fresh
-from spade_widgets.pruning.calibration import gram
+from spade_widgets.pruning.calibration.calibration import gram
 from spade_widgets.pruning.solvers import relative_error, solver
 
 SPARSITIES = (0.5, 0.8, 0.9, 0.95)

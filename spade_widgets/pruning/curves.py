@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from spade_widgets.network.weights import weight
-from spade_widgets.pruning.calibration import Calibration
+from spade_widgets.pruning.calibration.calibration import Calibration
 from spade_widgets.pruning.progress import Progress, Steps, within
 from spade_widgets.pruning.pruner import Pruned, Pruner, like
 from spade_widgets.pruning.sparse_code import decode, encode

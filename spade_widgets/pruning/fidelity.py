@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 from torch import Tensor
 
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.calibration.calibration import calibrate
 from spade_widgets.pruning.curves import Curve, curves
 from spade_widgets.pruning.held_out import HeldOut
 from spade_widgets.pruning.plan import SparsityPlan

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import batch_size
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import batch_size
 from spade_widgets.pruning.trace import sparse_module
 from spade_widgets.sample import Sample
 

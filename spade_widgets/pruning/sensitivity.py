@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.calibration.calibration import calibrate
 from spade_widgets.pruning.choose import WAIT, resolve
 from spade_widgets.pruning.curves import Curve, curves
 from spade_widgets.pruning.fidelity import HELD_OUT

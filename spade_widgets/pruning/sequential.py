@@ -20,9 +20,9 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product, weight
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import batch_size
-from spade_widgets.pruning.forms import LAYER_MEMORY, Held, LayerSum
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import batch_size
+from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Held, LayerSum
 from spade_widgets.pruning.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
 from spade_widgets.pruning.pruner import Pruned, Pruner, like

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.calibration.calibration import calibrate
 from spade_widgets.pruning.choose import WAIT, resolve
 from spade_widgets.pruning.fidelity import GRID, check_fidelity, faithful
 from spade_widgets.pruning.plan import Patterns, SparsityPlan

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from spade_widgets.pruning.calibration import Calibration
-from spade_widgets.pruning.forms import Form
+from spade_widgets.pruning.calibration.calibration import Calibration
+from spade_widgets.pruning.calibration.forms import Form
 from spade_widgets.pruning.table import Table
 
 

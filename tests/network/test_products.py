@@ -14,7 +14,7 @@ from torch.nn.utils import parametrizations
 
 from spade_widgets.network.products import Survey, Watch
 from spade_widgets.network.weights import Product, weight
-from spade_widgets.pruning.gram import gram_sum
+from spade_widgets.pruning.calibration.gram_sums import gram_sum
 
 OTHERWISE = "used by {}, which is neither a convolution nor a linear layer"
 

@@ -14,8 +14,8 @@ from torchvision import transforms
 import spade_widgets as sw
 from spade_widgets.network.products import Watch
 from spade_widgets.pruning import choose
+from spade_widgets.pruning.calibration.gram_sums import columns
 from spade_widgets.pruning.choose import AUTO, CANDIDATES, choices, estimate, resolve
-from spade_widgets.pruning.gram import columns
 from spade_widgets.pruning.solvers import SOLVERS
 
 

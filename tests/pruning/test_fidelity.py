@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 import spade_widgets as sw
 from spade_widgets.pruning import fidelity as module
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import calibrate
 from spade_widgets.pruning.curves import Curve, curves
 from spade_widgets.pruning.fidelity import GRID, HELD_OUT, _sparsest, families, kept, thinned
 from spade_widgets.pruning.held_out import HeldOut, Verdict

@@ -17,7 +17,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from spade_widgets.pruning.calibration import gram
+from spade_widgets.pruning.calibration.calibration import gram
 from spade_widgets.pruning.solvers import relative_error, solver
 
 FAST = ("fast_conv1x1", "fast_conv3x3", "fast_linear", "fast_strided_conv")

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.calibration import gram
+from spade_widgets.pruning.calibration.calibration import gram
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers import refined, relative_error, solver, zeros
 from spade_widgets.pruning.solvers.admm import Splitting, largest, support

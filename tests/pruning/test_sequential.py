@@ -18,8 +18,8 @@ from spade_widgets import demo
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product
 from spade_widgets.pruning import sequential as module
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import batch_size
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import batch_size
 from spade_widgets.pruning.held_out import HeldOut
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress

@@ -16,8 +16,8 @@ from torchvision import transforms
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.network.weights import weight
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import calibrate
 from spade_widgets.pruning.progress import finish
 from spade_widgets.sample import Sample
 

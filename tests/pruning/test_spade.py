@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import batch_size, calibrate, gram
-from spade_widgets.pruning.forms import from_blocks, to_blocks
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import batch_size, calibrate, gram
+from spade_widgets.pruning.calibration.forms import from_blocks, to_blocks
 from spade_widgets.pruning.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, finish
 from spade_widgets.pruning.pruner import Pruner, Solved, row_floor

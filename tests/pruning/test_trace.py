@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.network.weights import layer_name, weight
-from spade_widgets.pruning.calibration import calibrate
+from spade_widgets.pruning.calibration.calibration import calibrate
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import row_floor
 from spade_widgets.pruning.solvers import zeros
@@ -201,7 +201,7 @@ def test_agreement_is_between_the_predictions(tiny: ImageClassifier, picture: Sa
 def test_stats_errors_are_those_of_the_layers_outputs(tiny: ImageClassifier, picture: Sample) -> None:
     """Recomputed from the head's own outputs over the augmentations that the trace was made of."""
     trace = sw.trace(tiny, picture, layers="7", sparsity=0.7, augmentations=6, seed=2)
-    from spade_widgets.pruning.augment import augment
+    from spade_widgets.pruning.calibration.augment import augment
 
     module = tiny.module()
     features: list[Tensor] = []

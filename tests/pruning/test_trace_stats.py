@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import spade_widgets as sw
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import calibrate, gram
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import calibrate, gram
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.table import Table
 from spade_widgets.pruning.trace_stats import (

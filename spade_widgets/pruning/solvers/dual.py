@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_floors, zeros
 from spade_widgets.pruning.solvers.elimination import Pacer, precisely
 from spade_widgets.pruning.solvers.fast import _shares

@@ -21,7 +21,7 @@ from typing import TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.progress import Shares, part
 
 T = TypeVar("T")

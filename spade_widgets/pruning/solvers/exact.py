@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.progress import Shares, part
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
 from spade_widgets.pruning.solvers.elimination import Pacer, eliminate, precisely, row_bytes

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.solvers.alone import Alone
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.progress import saying
 from spade_widgets.pruning.solvers.admm import best_of_rows, largest
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_floors, zeros

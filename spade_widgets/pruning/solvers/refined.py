@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.progress import Shares, part
 from spade_widgets.pruning.solvers import admm
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2.functional import adjust_hue
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.pruning.augment import _turned, augment
+from spade_widgets.pruning.calibration.augment import _turned, augment
 from spade_widgets.sample import Sample
 
 

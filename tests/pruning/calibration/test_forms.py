@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.pruning import calibration as module
-from spade_widgets.pruning.calibration import Calibration, calibrate, stages
-from spade_widgets.pruning.forms import from_blocks, to_blocks
+from spade_widgets.pruning.calibration import calibration as module
+from spade_widgets.pruning.calibration.calibration import Calibration, calibrate, stages
+from spade_widgets.pruning.calibration.forms import from_blocks, to_blocks
 from spade_widgets.pruning.progress import Progress, finish
 from spade_widgets.pruning.solvers import relative_error, solver
 from spade_widgets.sample import Sample

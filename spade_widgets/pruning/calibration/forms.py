@@ -10,7 +10,7 @@ from torch import Tensor
 
 from spade_widgets.errors import InputError
 from spade_widgets.network.weights import Product
-from spade_widgets.pruning.gram import GramSum, columns
+from spade_widgets.pruning.calibration.gram_sums import GramSum, columns
 
 #: See `Calibration`.
 Form: TypeAlias = Literal["full", "columns", "blocks"]

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from spade_widgets.errors import InputError
 from spade_widgets.network.weights import Product
-from spade_widgets.pruning.precision import full_precision
+from spade_widgets.pruning.calibration.precision import full_precision
 
 #: Bytes that copies of the inputs may take at once; larger batches are worked through in pieces.
 UNFOLD_BYTES = 64 * 2**20

@@ -17,9 +17,9 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.forms import LAYER_MEMORY, Form, Held, LayerSum
-from spade_widgets.pruning.gram import gram_sum
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Form, Held, LayerSum
+from spade_widgets.pruning.calibration.gram_sums import gram_sum
 from spade_widgets.pruning.progress import Progress, Steps
 from spade_widgets.pruning.solvers import check_count
 from spade_widgets.sample import Sample

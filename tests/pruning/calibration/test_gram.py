@@ -14,8 +14,8 @@ from torch.nn import functional as F
 
 from spade_widgets.errors import InputError
 from spade_widgets.network.weights import Product
-from spade_widgets.pruning import gram
-from spade_widgets.pruning.gram import GramSum, columns, gram_sum, operations
+from spade_widgets.pruning.calibration import gram_sums as gram
+from spade_widgets.pruning.calibration.gram_sums import GramSum, columns, gram_sum, operations
 
 many = settings(max_examples=100, deadline=None, derandomize=True)
 dtypes = st.sampled_from([torch.float16, torch.bfloat16, torch.float32, torch.float64])

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning import gram as gram_sums
-from spade_widgets.pruning.augment import augment
-from spade_widgets.pruning.calibration import Calibration, calibrate, gram
+from spade_widgets.pruning.calibration import gram_sums
+from spade_widgets.pruning.calibration.augment import augment
+from spade_widgets.pruning.calibration.calibration import Calibration, calibrate, gram
 from spade_widgets.pruning.progress import finish
 from spade_widgets.sample import Sample
 
