@@ -21,7 +21,7 @@ import torch
 
 import spade_widgets as sw
 from spade_widgets import demo
-from spade_widgets.pruning.held_out import HeldOut
+from spade_widgets.pruning.plans.held_out import HeldOut
 from spade_widgets.sample import read_samples
 
 #: Seed of the augmentations that traces are judged on.

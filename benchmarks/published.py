@@ -39,7 +39,7 @@ from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.calibration import gram_sums as gram
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import Calibration, batch_size, calibrate
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers import solver
 from spade_widgets.sample import Sample

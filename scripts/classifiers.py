@@ -27,7 +27,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.network.products import NOT_REACHED
 from spade_widgets.network.weights import weight
 from spade_widgets.pruning.calibration.forms import LAYER_MEMORY
-from spade_widgets.pruning.plan import body, head
+from spade_widgets.pruning.plans.plan import body, head
 from spade_widgets.sample import Sample
 from spade_widgets.visualization.renderer import Renderer
 

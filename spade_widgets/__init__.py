@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from spade_widgets.errors import SpadeError as SpadeError
     from spade_widgets.neuron import Neuron as Neuron
     from spade_widgets.prediction import predict as predict
-    from spade_widgets.pruning.plan import SparsityPlan as SparsityPlan
-    from spade_widgets.pruning.sensitivity import sensitivity as sensitivity
+    from spade_widgets.pruning.plans.plan import SparsityPlan as SparsityPlan
+    from spade_widgets.pruning.plans.sensitivity import sensitivity as sensitivity
     from spade_widgets.pruning.spade import sweep as sweep
     from spade_widgets.pruning.spade import trace as trace
     from spade_widgets.pruning.spade import trace_many as trace_many

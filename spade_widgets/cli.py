@@ -190,7 +190,7 @@ def _tune(given: argparse.Namespace) -> None:
     from spade_widgets.attribution.plan_file import PlanFile
     from spade_widgets.attribution.results import Results
     from spade_widgets.attribution.tune import Search, layer_units, tune_steps
-    from spade_widgets.pruning.plan import SparsityPlan
+    from spade_widgets.pruning.plans.plan import SparsityPlan
 
     (metric,) = metrics([given.metric])
     try:

@@ -12,7 +12,7 @@ from spade_widgets.errors import InputError
 if TYPE_CHECKING:
     from spade_widgets.attribution.plan_file import PlanFile
     from spade_widgets.classifier import ImageClassifier
-    from spade_widgets.pruning.plan import SparsityPlan
+    from spade_widgets.pruning.plans.plan import SparsityPlan
     from spade_widgets.sample import Sample
 
 T = TypeVar("T")
@@ -176,7 +176,7 @@ def plan_of(given: argparse.Namespace, classifier: ImageClassifier) -> tuple[Spa
     """The plan for the classifier, and the file that it is from, which says what it was tuned on."""
     from spade_widgets import demo
     from spade_widgets.attribution.plan_file import PlanFile
-    from spade_widgets.pruning.plan import SparsityPlan
+    from spade_widgets.pruning.plans.plan import SparsityPlan
 
     if given.plan is not None:
         if given.sparsity is not None or given.layers is not None:

@@ -10,7 +10,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.calibration.calibration import Calibration, calibrate
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Steps
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers import SOLVERS

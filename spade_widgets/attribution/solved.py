@@ -17,7 +17,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.network.weights import weight
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.calibration.calibration import calibrate
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Steps
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.trace import sparse_module

@@ -21,7 +21,7 @@ from spade_widgets.attribution.results import Results
 from spade_widgets.attribution.solved import MEMORY, Choice, Planned, Solved
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.plan import Patterns, SparsityPlan, blocks, body, matching
+from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan, blocks, body, matching
 from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.sample import Sample

@@ -15,7 +15,7 @@ from spade_widgets.network.weights import weight
 from spade_widgets.prediction import softmax
 from spade_widgets.pruning.calibration.calibration import Calibration
 from spade_widgets.pruning.calibration.forms import Form, from_blocks, to_blocks
-from spade_widgets.pruning.plan import SparsityPlan, head
+from spade_widgets.pruning.plans.plan import SparsityPlan, head
 from spade_widgets.pruning.progress import Progress, Shares, Steps, within
 from spade_widgets.pruning.solvers import Prepared, SolverSteps, solver
 from spade_widgets.pruning.solvers.dual import Dual

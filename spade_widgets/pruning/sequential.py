@@ -23,7 +23,7 @@ from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import batch_size
 from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Held, LayerSum
-from spade_widgets.pruning.plan import SparsityPlan, blocks
+from spade_widgets.pruning.plans.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
 from spade_widgets.pruning.pruner import Pruned, Pruner, like
 from spade_widgets.pruning.solvers.dual import Dual

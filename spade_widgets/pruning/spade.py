@@ -12,9 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration.calibration import calibrate
-from spade_widgets.pruning.choose import WAIT, resolve
-from spade_widgets.pruning.fidelity import GRID, check_fidelity, faithful
-from spade_widgets.pruning.plan import Patterns, SparsityPlan
+from spade_widgets.pruning.plans.choose import WAIT, resolve
+from spade_widgets.pruning.plans.fidelity import GRID, check_fidelity, faithful
+from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.sequential import sequential as in_sequence

@@ -17,7 +17,7 @@ from spade_widgets.classifier import ImageClassifier, tensor_digest, version
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.weights import replace_weights
 from spade_widgets.pruning import trace_diff, trace_file, trace_stats
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.record import RecordError, convert_fields, has_default, to_json
 from spade_widgets.pruning.trace_diff import TraceDiff
 from spade_widgets.pruning.trace_stats import ChannelTable, InputTable, LayerStats, StatsTable

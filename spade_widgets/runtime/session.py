@@ -19,8 +19,8 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.calibration.calibration import Calibration, batch_size, stages
-from spade_widgets.pruning.choose import AUTO, choices, resolve
-from spade_widgets.pruning.plan import PRESETS, Preset, SparsityPlan, matching, preset
+from spade_widgets.pruning.plans.choose import AUTO, choices, resolve
+from spade_widgets.pruning.plans.plan import PRESETS, Preset, SparsityPlan, matching, preset
 from spade_widgets.pruning.progress import Progress, Steps, mapped, saying
 from spade_widgets.pruning.pruner import Pruner, Sketch, Solved
 from spade_widgets.pruning.solvers import check_count, check_sparsity

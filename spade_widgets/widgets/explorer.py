@@ -12,7 +12,7 @@ from PIL import Image
 
 from spade_widgets.classifier import Preprocess
 from spade_widgets.neuron import Neuron
-from spade_widgets.pruning.plan import head
+from spade_widgets.pruning.plans.plan import head
 from spade_widgets.runtime.ahead import ahead
 from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.drawing import Drawing, check_image, check_pictures

@@ -16,7 +16,7 @@ import numpy as np
 
 import spade_widgets
 from spade_widgets.errors import InputError, SpadeError, first_line
-from spade_widgets.pruning.choose import choices
+from spade_widgets.pruning.plans.choose import choices
 from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.pruning.trace import Trace
 from spade_widgets.runtime.jobs import Job, Steps

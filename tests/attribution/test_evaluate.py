@@ -22,7 +22,7 @@ from spade_widgets.attribution.tables import AVERAGE, cells, csv_text, markdown
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.prediction import Network
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, Steps, finish
 from spade_widgets.pruning.trace import Trace
 

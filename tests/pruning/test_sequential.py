@@ -20,8 +20,8 @@ from spade_widgets.network.weights import Product
 from spade_widgets.pruning import sequential as module
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import batch_size
-from spade_widgets.pruning.held_out import HeldOut
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.held_out import HeldOut
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress
 from spade_widgets.pruning.sequential import target, target_of_inputs, walk
 from spade_widgets.pruning.solvers import zeros

@@ -14,7 +14,7 @@ import spade_widgets as sw
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import batch_size, calibrate, gram
 from spade_widgets.pruning.calibration.forms import from_blocks, to_blocks
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, finish
 from spade_widgets.pruning.pruner import Pruner, Solved, row_floor
 from spade_widgets.pruning.solvers import relative_error, solver

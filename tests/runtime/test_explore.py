@@ -14,7 +14,7 @@ from PIL import Image
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.calibration.calibration import batch_size
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.trace import Trace

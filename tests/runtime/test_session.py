@@ -15,7 +15,7 @@ from torchvision import transforms
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.choose import resolve
+from spade_widgets.pruning.plans.choose import resolve
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers.fast import Fast

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration.calibration import calibrate
-from spade_widgets.pruning.curves import Curve, curves
-from spade_widgets.pruning.held_out import HeldOut
-from spade_widgets.pruning.plan import SparsityPlan
+from spade_widgets.pruning.plans.curves import Curve, curves
+from spade_widgets.pruning.plans.held_out import HeldOut
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, Steps
 from spade_widgets.pruning.pruner import Pruned, Pruner
 from spade_widgets.pruning.sequential import sequential

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spade_widgets as sw
-from spade_widgets.pruning import fidelity as module
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import calibrate
-from spade_widgets.pruning.curves import Curve, curves
-from spade_widgets.pruning.fidelity import GRID, HELD_OUT, _sparsest, families, kept, thinned
-from spade_widgets.pruning.held_out import HeldOut, Verdict
+from spade_widgets.pruning.plans import fidelity as module
+from spade_widgets.pruning.plans.curves import Curve, curves
+from spade_widgets.pruning.plans.fidelity import GRID, HELD_OUT, _sparsest, families, kept, thinned
+from spade_widgets.pruning.plans.held_out import HeldOut, Verdict
 from spade_widgets.pruning.progress import Progress, Steps, finish
 from spade_widgets.pruning.pruner import Pruner
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.plan import (
+from spade_widgets.pruning.plans.plan import (
     PRESETS,
     SparsityPlan,
     body,

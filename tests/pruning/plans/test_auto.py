@@ -13,9 +13,9 @@ from torchvision import transforms
 
 import spade_widgets as sw
 from spade_widgets.network.products import Watch
-from spade_widgets.pruning import choose
 from spade_widgets.pruning.calibration.gram_sums import columns
-from spade_widgets.pruning.choose import AUTO, CANDIDATES, choices, estimate, resolve
+from spade_widgets.pruning.plans import choose
+from spade_widgets.pruning.plans.choose import AUTO, CANDIDATES, choices, estimate, resolve
 from spade_widgets.pruning.solvers import SOLVERS
 
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration.calibration import calibrate
-from spade_widgets.pruning.choose import WAIT, resolve
-from spade_widgets.pruning.curves import Curve, curves
-from spade_widgets.pruning.fidelity import HELD_OUT
-from spade_widgets.pruning.held_out import HeldOut
-from spade_widgets.pruning.plan import Patterns, SparsityPlan
+from spade_widgets.pruning.plans.choose import WAIT, resolve
+from spade_widgets.pruning.plans.curves import Curve, curves
+from spade_widgets.pruning.plans.fidelity import HELD_OUT
+from spade_widgets.pruning.plans.held_out import HeldOut
+from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Progress, Steps, finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers import check_count

@@ -9,8 +9,8 @@ import pytest
 from torch import nn
 
 import spade_widgets as sw
-from spade_widgets.pruning.held_out import HeldOut
-from spade_widgets.pruning.sensitivity import TOGETHER, Sensitivity, SensitivityTable
+from spade_widgets.pruning.plans.held_out import HeldOut
+from spade_widgets.pruning.plans.sensitivity import TOGETHER, Sensitivity, SensitivityTable
 
 
 @pytest.fixture
