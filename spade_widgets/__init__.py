@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from spade_widgets.pruning.spade import sweep as sweep
     from spade_widgets.pruning.spade import trace as trace
     from spade_widgets.pruning.spade import trace_many as trace_many
-    from spade_widgets.pruning.trace import Trace as Trace
+    from spade_widgets.pruning.traces.trace import Trace as Trace
     from spade_widgets.sample import Sample as Sample
     from spade_widgets.visualization import visualize as visualize
     from spade_widgets.widgets.explorer import Explorer as Explorer

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.prediction import Network
-from spade_widgets.pruning.trace import Agreement
+from spade_widgets.pruning.traces.trace import Agreement
 from spade_widgets.sample import Sample, Source
 
 Map = npt.NDArray[Any]

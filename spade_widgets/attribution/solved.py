@@ -20,7 +20,7 @@ from spade_widgets.pruning.calibration.calibration import calibrate
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Steps
 from spade_widgets.pruning.pruner import Pruner
-from spade_widgets.pruning.trace import sparse_module
+from spade_widgets.pruning.traces.trace import sparse_module
 from spade_widgets.sample import Sample
 
 #: A layer at a sparsity.

@@ -19,8 +19,8 @@ from spade_widgets.pruning.plans.plan import SparsityPlan, head
 from spade_widgets.pruning.progress import Progress, Shares, Steps, within
 from spade_widgets.pruning.solvers import Prepared, SolverSteps, solver
 from spade_widgets.pruning.solvers.dual import Dual
-from spade_widgets.pruning.trace import Agreement, Trace, sparse_module
-from spade_widgets.pruning.trace_stats import LayerStats, groups_of, layer_energies, layer_stats
+from spade_widgets.pruning.traces.statistics import LayerStats, groups_of, layer_energies, layer_stats
+from spade_widgets.pruning.traces.trace import Agreement, Trace, sparse_module
 from spade_widgets.sample import Sample
 
 #: Share of its fair part of the head's weights that each logit keeps at least. See `row_floor`.

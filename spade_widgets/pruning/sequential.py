@@ -27,8 +27,8 @@ from spade_widgets.pruning.plans.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
 from spade_widgets.pruning.pruner import Pruned, Pruner, like
 from spade_widgets.pruning.solvers.dual import Dual
-from spade_widgets.pruning.trace import Trace, sparse_module
-from spade_widgets.pruning.trace_stats import input_energies, row_energies
+from spade_widgets.pruning.traces.statistics import input_energies, row_energies
+from spade_widgets.pruning.traces.trace import Trace, sparse_module
 from spade_widgets.sample import Sample
 
 #: Pull of W* towards W, as a share of the mean of H's diagonal: where the pruned part gives few independent inputs, the

@@ -19,7 +19,7 @@ from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.sequential import sequential as in_sequence
 from spade_widgets.pruning.solvers import check_count
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.sample import Sample, Source, read_samples
 
 #: The sparsity where none is said.

@@ -36,7 +36,7 @@ from spade_widgets.classifier import ImageClassifier, tensor_digest
 from spade_widgets.errors import InputError
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.plans.plan import SparsityPlan
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.disk import Disk, Entry, read_entry, write_entry
 from spade_widgets.runtime.drawing import Subject
 from spade_widgets.runtime.jobs import Steps, Worker

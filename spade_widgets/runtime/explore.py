@@ -19,7 +19,7 @@ from torch import Tensor
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.pruner import Sketch
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject
 from spade_widgets.runtime.morph import EVERY, Morph, OnScreen, Origin
 from spade_widgets.runtime.session import Pruning, Session

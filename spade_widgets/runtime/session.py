@@ -24,7 +24,7 @@ from spade_widgets.pruning.plans.plan import PRESETS, Preset, SparsityPlan, matc
 from spade_widgets.pruning.progress import Progress, Steps, mapped, saying
 from spade_widgets.pruning.pruner import Pruner, Sketch, Solved
 from spade_widgets.pruning.solvers import check_count, check_sparsity
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.cache import Cache, Name
 from spade_widgets.runtime.disk import SIZE, Disk
 from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject, magnitude

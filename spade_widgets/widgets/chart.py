@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.widgets.once import figure_widget
 
 #: The colour of everything that is the trace's; the front end's `--sw-trace`.

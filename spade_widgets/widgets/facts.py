@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from torch import Tensor
 
 from spade_widgets.neuron import Neuron
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.morph import Morph
 from spade_widgets.visualization import Renderer
 

@@ -18,7 +18,7 @@ import spade_widgets
 from spade_widgets.errors import InputError, SpadeError, first_line
 from spade_widgets.pruning.plans.choose import choices
 from spade_widgets.pruning.solvers import check_sparsity
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample, Source

@@ -6,7 +6,7 @@ import time
 from collections.abc import Hashable, Mapping
 from typing import Any, Generic, TypeVar
 
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.explore import (
     Event,
     Excited,

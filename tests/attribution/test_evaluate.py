@@ -24,7 +24,7 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, Steps, finish
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 
 PATCH = np.zeros((32, 32), bool)
 PATCH[4:12, 20:28] = True

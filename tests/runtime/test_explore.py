@@ -17,7 +17,7 @@ from spade_widgets.pruning.calibration.calibration import batch_size
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import Pruner
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime import explore as module
 from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working, explore
 from spade_widgets.runtime.morph import Morph, OnScreen

@@ -11,8 +11,8 @@ from spade_widgets.network.weights import weight
 from spade_widgets.pruning.calibration.calibration import Calibration
 from spade_widgets.pruning.progress import Progress, Steps, within
 from spade_widgets.pruning.pruner import Pruned, Pruner, like
-from spade_widgets.pruning.sparse_code import decode, encode
-from spade_widgets.pruning.trace_stats import LayerStats
+from spade_widgets.pruning.traces.sparse_code import decode, encode
+from spade_widgets.pruning.traces.statistics import LayerStats
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, Steps
 from spade_widgets.pruning.pruner import Pruned, Pruner
 from spade_widgets.pruning.sequential import sequential
-from spade_widgets.pruning.trace import Fidelity, Trace
+from spade_widgets.pruning.traces.trace import Fidelity, Trace
 
 T = TypeVar("T")
 

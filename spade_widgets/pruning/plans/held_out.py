@@ -12,7 +12,7 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import batch_size
-from spade_widgets.pruning.trace import sparse_module
+from spade_widgets.pruning.traces.trace import sparse_module
 from spade_widgets.sample import Sample
 
 #: Added to the seed of the calibration's augmentations: a sequence that has nothing to do with theirs.

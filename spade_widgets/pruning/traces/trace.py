@@ -16,11 +16,13 @@ from spade_widgets import __version__
 from spade_widgets.classifier import ImageClassifier, tensor_digest, version
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.weights import replace_weights
-from spade_widgets.pruning import trace_diff, trace_file, trace_stats
 from spade_widgets.pruning.plans.plan import SparsityPlan
-from spade_widgets.pruning.record import RecordError, convert_fields, has_default, to_json
-from spade_widgets.pruning.trace_diff import TraceDiff
-from spade_widgets.pruning.trace_stats import ChannelTable, InputTable, LayerStats, StatsTable
+from spade_widgets.pruning.traces import difference as trace_diff
+from spade_widgets.pruning.traces import file as trace_file
+from spade_widgets.pruning.traces import statistics as trace_stats
+from spade_widgets.pruning.traces.difference import TraceDiff
+from spade_widgets.pruning.traces.record import RecordError, convert_fields, has_default, to_json
+from spade_widgets.pruning.traces.statistics import ChannelTable, InputTable, LayerStats, StatsTable
 from spade_widgets.sample import Sample, Source
 
 

@@ -26,8 +26,8 @@ from torch import Tensor
 from spade_widgets.classifier import ImageClassifier, tensor_digest
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.weights import weight
-from spade_widgets.pruning.record import RecordError, from_json, to_json
-from spade_widgets.pruning.sparse_code import decode, encode
+from spade_widgets.pruning.traces.record import RecordError, from_json, to_json
+from spade_widgets.pruning.traces.sparse_code import decode, encode
 from spade_widgets.sample import Sample, Source
 
 #: The one key of the file's metadata. (Several would come in any order: equal traces would be unequal files.)

@@ -18,7 +18,7 @@ from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import calibrate, gram
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.table import Table
-from spade_widgets.pruning.trace_stats import (
+from spade_widgets.pruning.traces.statistics import (
     LayerStats,
     StatsTable,
     channels,

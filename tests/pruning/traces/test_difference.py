@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import spade_widgets as sw
-from spade_widgets.pruning.trace_diff import LayerDiff, diff
+from spade_widgets.pruning.traces.difference import LayerDiff, diff
 
 
 @pytest.fixture

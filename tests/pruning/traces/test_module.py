@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets import demo
-from spade_widgets.pruning.trace import Trace
+from spade_widgets.pruning.traces.trace import Trace
 
 from . import nets
 from .test_trace import preprocess

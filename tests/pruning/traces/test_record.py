@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from spade_widgets.pruning.record import RecordError, from_json, to_json
+from spade_widgets.pruning.traces.record import RecordError, from_json, to_json
 
 
 @dataclass(frozen=True)

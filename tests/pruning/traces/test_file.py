@@ -23,8 +23,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets.pruning import trace_file
-from spade_widgets.pruning.trace import Fidelity, Trace
+from spade_widgets.pruning.traces import file as trace_file
+from spade_widgets.pruning.traces.trace import Fidelity, Trace
 
 from . import nets
 from .test_trace import NETS, preprocess

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from spade_widgets.pruning.sparse_code import decode, encode
+from spade_widgets.pruning.traces.sparse_code import decode, encode
 
 
 def bits(tensor: Tensor) -> list[int]:
