@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from spade_widgets.errors import ModelError
+from spade_widgets.errors import ModelError, described
 
 
 def shared_copy(model: nn.Module) -> nn.Module:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning.traces.test_trace import preprocess
 from spade_widgets.pruning.calibration_ import forms
 from test_invariants import untouched
 from torch import Tensor, nn
@@ -22,8 +23,6 @@ from spade_widgets.pruning import pruner
 from spade_widgets.pruning.pruner import row_floor
 from spade_widgets.pruning.solvers import SOLVERS, Prepared, SolverSteps, solver, zeros
 from spade_widgets.pruning.solvers import relative_error as error_of
-
-from .test_trace import preprocess
 
 #: Solvers whose weights are the best ones on their support, so that no layer can come out worse than without any.
 #: (FastSPADE's sweep settles for less, and on tiny layers with a singular H it may well do worse than zeros.)

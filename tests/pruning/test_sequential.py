@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning.nets import Depthwise, Reused
 from torch import Tensor, nn
 
 import spade_widgets as sw
@@ -26,8 +27,6 @@ from spade_widgets.pruning.progress import Progress
 from spade_widgets.pruning.sequential import target, target_of_inputs, walk
 from spade_widgets.pruning.solvers import zeros
 from spade_widgets.pruning.spade import trace_steps
-
-from .nets import Depthwise, Reused
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pruning import nets
+from pruning.traces.test_trace import NETS, preprocess
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -25,9 +27,6 @@ from torch import Tensor, nn
 import spade_widgets as sw
 from spade_widgets.pruning.traces import file as trace_file
 from spade_widgets.pruning.traces.trace import Fidelity, Trace
-
-from . import nets
-from .test_trace import NETS, preprocess
 
 
 @pytest.fixture

@@ -13,14 +13,13 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from pruning import nets
+from pruning.traces.test_trace import preprocess
 from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets import demo
 from spade_widgets.pruning.traces.trace import Trace
-
-from . import nets
-from .test_trace import preprocess
 
 
 def resnet18() -> sw.ImageClassifier:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas
 import pytest
 import torch
+from pruning.traces.test_trace import preprocess
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,8 +29,6 @@ from spade_widgets.pruning.traces.statistics import (
     layer_stats,
     row_energies,
 )
-
-from .test_trace import preprocess
 
 
 @pytest.fixture

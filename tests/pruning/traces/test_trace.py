@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pruning import nets
 from torch import Tensor, nn
 
 import spade_widgets as sw
@@ -20,8 +21,6 @@ from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import row_floor
 from spade_widgets.pruning.solvers import zeros
 from spade_widgets.sample import Sample
-
-from . import nets
 
 
 def preprocess(image: Image.Image) -> Tensor:

@@ -8,11 +8,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning.solvers.test_fast import Problem, problems, sparsities, zeros_in
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.solvers import relative_error, solver, zeros
-
-from .test_fast import Problem, problems, sparsities, zeros_in
 
 few = settings(max_examples=30, deadline=None, derandomize=True)
 

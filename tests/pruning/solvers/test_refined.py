@@ -12,6 +12,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pruning.solvers.test_fast import Problem, problems, sparsities, zeros_in
+from pruning.solvers.test_golden import Case
 from safetensors import safe_open
 from torch import Tensor
 
@@ -23,9 +25,6 @@ from spade_widgets.pruning.solvers.admm import Splitting, largest, support
 from spade_widgets.pruning.solvers.exchange import eliminate, widened
 from spade_widgets.pruning.solvers.least_squares import Quadratic, error, least_squares
 from spade_widgets.pruning.solvers.refined import Refined
-
-from .test_fast import Problem, problems, sparsities, zeros_in
-from .test_golden import Case
 
 few = settings(max_examples=40, deadline=None, derandomize=True)
 patiences = st.sampled_from([0.01, 1.0, 3.0, math.inf])
