@@ -21,8 +21,8 @@ from torch import nn
 
 import spade_widgets as sw
 from spade_widgets import demo
-from spade_widgets.attribution import deletion, pointing_game, trojan_auc
 from spade_widgets.demo import fresh
+from spade_widgets.evidence import deletion, pointing_game, trojan_auc
 
 SEED = 777
 

@@ -155,11 +155,11 @@ def _add_how(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from spade_widgets.attribution.evaluate import Protocol, Table, evaluate_steps
-    from spade_widgets.attribution.judging import How, metrics
-    from spade_widgets.attribution.networks import Pruning, parse_networks
-    from spade_widgets.attribution.results import Results
-    from spade_widgets.attribution.tables import csv_text, markdown
+    from spade_widgets.evidence.evaluate import Protocol, Table, evaluate_steps
+    from spade_widgets.evidence.judging import How, metrics
+    from spade_widgets.evidence.networks import Pruning, parse_networks
+    from spade_widgets.evidence.results import Results
+    from spade_widgets.evidence.tables import csv_text, markdown
 
     networks = parse_networks(given.networks)
     judges = metrics(given.metrics)
@@ -186,10 +186,10 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 
 def _tune(given: argparse.Namespace) -> None:
-    from spade_widgets.attribution.judging import How, metrics
-    from spade_widgets.attribution.plan_file import PlanFile
-    from spade_widgets.attribution.results import Results
-    from spade_widgets.attribution.tune import Search, layer_units, tune_steps
+    from spade_widgets.evidence.judging import How, metrics
+    from spade_widgets.evidence.plan_file import PlanFile
+    from spade_widgets.evidence.results import Results
+    from spade_widgets.evidence.tune import Search, layer_units, tune_steps
     from spade_widgets.pruning.plans.plan import SparsityPlan
 
     (metric,) = metrics([given.metric])

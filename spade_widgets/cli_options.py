@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TypeVar
 from spade_widgets.errors import InputError
 
 if TYPE_CHECKING:
-    from spade_widgets.attribution.plan_file import PlanFile
     from spade_widgets.classifier import ImageClassifier
+    from spade_widgets.evidence.plan_file import PlanFile
     from spade_widgets.pruning.plans.plan import SparsityPlan
     from spade_widgets.sample import Sample
 
@@ -175,7 +175,7 @@ def taken(items: Sequence[T], slices: str) -> list[T]:
 def plan_of(given: argparse.Namespace, classifier: ImageClassifier) -> tuple[SparsityPlan, PlanFile]:
     """The plan for the classifier, and the file that it is from, which says what it was tuned on."""
     from spade_widgets import demo
-    from spade_widgets.attribution.plan_file import PlanFile
+    from spade_widgets.evidence.plan_file import PlanFile
     from spade_widgets.pruning.plans.plan import SparsityPlan
 
     if given.plan is not None:

@@ -1,19 +1,9 @@
-"""Where in a sample a prediction comes from: saliency methods behind one call, and the metrics that judge them."""
+"""Where in a sample a prediction comes from: saliency methods behind one call, and the rules that make them right.
 
-from spade_widgets.attribution.curves import Curve, deletion, insertion
+May import: `pruning`, and what lies below it.
+"""
+
 from spade_widgets.attribution.methods import METHODS, Method
-from spade_widgets.attribution.metrics import fidelity, pointing_game, trojan_auc
 from spade_widgets.attribution.saliency import saliency, saliency_steps
 
-__all__ = [
-    "METHODS",
-    "Curve",
-    "Method",
-    "deletion",
-    "fidelity",
-    "insertion",
-    "pointing_game",
-    "saliency",
-    "saliency_steps",
-    "trojan_auc",
-]
+__all__ = ["METHODS", "Method", "saliency", "saliency_steps"]

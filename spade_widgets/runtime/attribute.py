@@ -17,11 +17,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import numpy.typing as npt
 from torch import Tensor
 
-from spade_widgets.attribution.curves import Curve, Mode, curve_steps
 from spade_widgets.attribution.methods import METHODS
-from spade_widgets.attribution.metrics import pointing_game, trojan_auc
 from spade_widgets.attribution.saliency import Map, saliency_steps
 from spade_widgets.errors import SpadeError, first_line
+from spade_widgets.evidence.curves import Curve, Mode, curve_steps
+from spade_widgets.evidence.metrics import pointing_game, trojan_auc
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.runtime.explore import Predicted, Traced, Working

@@ -30,10 +30,10 @@ import numpy.typing as npt
 import torch
 
 from spade_widgets import __version__
-from spade_widgets.attribution.curves import Mode
-from spade_widgets.attribution.metrics import Map
 from spade_widgets.classifier import ImageClassifier, tensor_digest
 from spade_widgets.errors import InputError
+from spade_widgets.evidence.curves import Mode
+from spade_widgets.evidence.metrics import Map
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.traces.trace import Trace

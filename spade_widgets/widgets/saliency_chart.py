@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spade_widgets.attribution.curves import Curve, Mode
 from spade_widgets.attribution.methods import METHODS
+from spade_widgets.evidence.curves import Curve, Mode
 from spade_widgets.runtime.attribute import MODES, Cell
 from spade_widgets.widgets.once import figure_widget
 

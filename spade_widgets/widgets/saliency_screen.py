@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from spade_widgets.attribution.curves import Curve, Mode
 from spade_widgets.attribution.methods import METHODS
+from spade_widgets.evidence.curves import Curve, Mode
 from spade_widgets.runtime.attribute import (
     MODES,
     NETWORKS,

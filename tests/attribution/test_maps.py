@@ -11,8 +11,8 @@ import torch
 import spade_widgets as sw
 from spade_widgets import demo
 from spade_widgets.attribution import METHODS, saliency
-from spade_widgets.attribution.curves import insertion
-from spade_widgets.attribution.metrics import pointing_game, trojan_auc
+from spade_widgets.evidence.curves import insertion
+from spade_widgets.evidence.metrics import pointing_game, trojan_auc
 
 LESS = {"lime": {"samples": 200}, "occlusion": {"window": 8, "stride": 6}}
 TROJANS = [sample for sample in demo.samples() if sample.mask is not None]

@@ -13,10 +13,10 @@ import torch
 from PIL import Image
 
 import spade_widgets as sw
-from spade_widgets.attribution.curves import curve_steps
 from spade_widgets.attribution.methods import METHODS
-from spade_widgets.attribution.metrics import pointing_game, trojan_auc
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.evidence.curves import curve_steps
+from spade_widgets.evidence.metrics import pointing_game, trojan_auc
 from spade_widgets.pruning.progress import Progress, finish
 from spade_widgets.runtime import attribute as module
 from spade_widgets.runtime.attribute import (

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from widgets.page import PATIENCE, Gate, Page, flush, settle
 
-from spade_widgets.attribution.curves import Curve, deletion, insertion
 from spade_widgets.attribution.methods import METHODS
+from spade_widgets.evidence.curves import Curve, deletion, insertion
 from spade_widgets.runtime import attribute as module
 from spade_widgets.widgets.saliency_chart import COLOURS, chart, fill
 from spade_widgets.widgets.saliency_panel import SaliencyPanel

@@ -9,9 +9,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets.attribution.curves import blurred, curve_steps, deletion, insertion, pixel_ranks
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
+from spade_widgets.evidence.curves import blurred, curve_steps, deletion, insertion, pixel_ranks
 
 RNG = np.random.default_rng(0)
 SAMPLE = sw.Sample.read(RNG.integers(0, 255, (32, 32, 3), dtype=np.uint8))

@@ -11,9 +11,9 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 import spade_widgets as sw
-from spade_widgets.attribution.metrics import fidelity, pointing_game, trojan_auc
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
+from spade_widgets.evidence.metrics import fidelity, pointing_game, trojan_auc
 
 PATCH = np.array([[True, True, False], [False, False, False]])
 

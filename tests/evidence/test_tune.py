@@ -13,14 +13,14 @@ import torch
 from torch import nn
 
 import spade_widgets as sw
-from spade_widgets.attribution.judging import METRICS
-from spade_widgets.attribution.metrics import Map
-from spade_widgets.attribution.plan_file import PlanFile, picture_id
-from spade_widgets.attribution.results import Results
-from spade_widgets.attribution.solved import Solved
-from spade_widgets.attribution.tune import Search, layer_units, tune_steps
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.evidence.judging import METRICS
+from spade_widgets.evidence.metrics import Map
+from spade_widgets.evidence.plan_file import PlanFile, picture_id
+from spade_widgets.evidence.results import Results
+from spade_widgets.evidence.solved import Solved
+from spade_widgets.evidence.tune import Search, layer_units, tune_steps
 from spade_widgets.network.weights import weight
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Steps, finish
@@ -147,7 +147,7 @@ def test_networks_are_put_together_as_a_trace_is(tiny: ImageClassifier, memory: 
 
 
 def test_what_was_pruned_is_not_pruned_again(tiny: ImageClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spade_widgets.attribution import solved as module
+    from spade_widgets.evidence import solved as module
 
     runs: list[str] = []
     calibrate = module.calibrate

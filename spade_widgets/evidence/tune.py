@@ -12,15 +12,15 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, TypeAlias
 
-from spade_widgets.attribution.bootstrap import Interval, interval
-from spade_widgets.attribution.evaluate import Explain, Protocol, describe, evaluate_steps, explain
-from spade_widgets.attribution.judging import How, Metric
-from spade_widgets.attribution.networks import NetworkName, Pruning
-from spade_widgets.attribution.plan_file import PlanFile, picture_id
-from spade_widgets.attribution.results import Results
-from spade_widgets.attribution.solved import MEMORY, Choice, Planned, Solved
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
+from spade_widgets.evidence.bootstrap import Interval, interval
+from spade_widgets.evidence.evaluate import Explain, Protocol, describe, evaluate_steps, explain
+from spade_widgets.evidence.judging import How, Metric
+from spade_widgets.evidence.networks import NetworkName, Pruning
+from spade_widgets.evidence.plan_file import PlanFile, picture_id
+from spade_widgets.evidence.results import Results
+from spade_widgets.evidence.solved import MEMORY, Choice, Planned, Solved
 from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan, blocks, body, matching
 from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.pruning.solvers import check_sparsity

@@ -7,10 +7,10 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from spade_widgets.attribution.bootstrap import DRAWS, LEVEL, Interval, differences, interval
-from spade_widgets.attribution.evaluate import Table
-from spade_widgets.attribution.judging import Metric
-from spade_widgets.attribution.networks import NetworkName
+from spade_widgets.evidence.bootstrap import DRAWS, LEVEL, Interval, differences, interval
+from spade_widgets.evidence.evaluate import Table
+from spade_widgets.evidence.judging import Metric
+from spade_widgets.evidence.networks import NetworkName
 
 AVERAGE = "average"
 

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 import spade_widgets as sw
-from spade_widgets.attribution.evaluate import Protocol, Table, describe, evaluate_steps, parse_method
-from spade_widgets.attribution.judging import METRICS, metrics
-from spade_widgets.attribution.metrics import Map
-from spade_widgets.attribution.networks import NetworkName, Networks, Pruning, parse_networks
-from spade_widgets.attribution.plan_file import PlanFile, picture_id
-from spade_widgets.attribution.results import Key, Result, Results, settings_id
-from spade_widgets.attribution.tables import AVERAGE, cells, csv_text, markdown
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.evidence.evaluate import Protocol, Table, describe, evaluate_steps, parse_method
+from spade_widgets.evidence.judging import METRICS, metrics
+from spade_widgets.evidence.metrics import Map
+from spade_widgets.evidence.networks import NetworkName, Networks, Pruning, parse_networks
+from spade_widgets.evidence.plan_file import PlanFile, picture_id
+from spade_widgets.evidence.results import Key, Result, Results, settings_id
+from spade_widgets.evidence.tables import AVERAGE, cells, csv_text, markdown
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, Steps, finish
@@ -181,7 +181,7 @@ def test_the_shared_calibration_gives_the_trace_that_sw_trace_gives(tiny: ImageC
 
 
 def test_solvers_share_one_calibration(tiny: ImageClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
-    from spade_widgets.attribution import networks as module
+    from spade_widgets.evidence import networks as module
 
     runs: list[str] = []
     calibrate = module.calibrate
@@ -209,7 +209,7 @@ def test_fidelity_needs_no_map_and_no_mask(tiny: ImageClassifier) -> None:
 
 
 def test_curves_are_judged_by_the_dense_network(tiny: ImageClassifier) -> None:
-    from spade_widgets.attribution.curves import deletion, insertion
+    from spade_widgets.evidence.curves import deletion, insertion
 
     (sample,) = samples(1)
     chosen = protocol(Stub(), metrics=metrics(["insertion", "deletion"]), methods=("good",))

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from spade_widgets.attribution.networks import NetworkName
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.evidence.networks import NetworkName
 from spade_widgets.network.weights import weight
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.calibration.calibration import calibrate

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spade_widgets.attribution import bootstrap
-from spade_widgets.attribution.bootstrap import Interval, differences, interval
 from spade_widgets.errors import InputError
+from spade_widgets.evidence import bootstrap
+from spade_widgets.evidence.bootstrap import Interval, differences, interval
 
 
 def test_an_interval_of_a_mean_is_about_two_standard_errors_wide() -> None:

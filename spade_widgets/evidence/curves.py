@@ -31,8 +31,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from spade_widgets.attribution.metrics import Map, check_map
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.evidence.metrics import Map, check_map
 from spade_widgets.prediction import Network, predict
 from spade_widgets.pruning.progress import Progress, Steps, finish
 from spade_widgets.sample import Sample, Source

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from spade_widgets.attribution.curves import BLUR, STEPS, Mode, curve_steps
-from spade_widgets.attribution.metrics import Map, fidelity, pointing_game, trojan_auc
 from spade_widgets.errors import InputError
+from spade_widgets.evidence.curves import BLUR, STEPS, Mode, curve_steps
+from spade_widgets.evidence.metrics import Map, fidelity, pointing_game, trojan_auc
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Steps
 from spade_widgets.sample import Mask, Sample

@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import spade_widgets
-from spade_widgets.attribution.judging import How, Judged, Metric
-from spade_widgets.attribution.metrics import Map
-from spade_widgets.attribution.networks import Maker, NetworkName, Networks, Pruning
-from spade_widgets.attribution.results import Key, Result, Results, Settings, settings_id
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, SpadeError
+from spade_widgets.evidence.judging import How, Judged, Metric
+from spade_widgets.evidence.metrics import Map
+from spade_widgets.evidence.networks import Maker, NetworkName, Networks, Pruning
+from spade_widgets.evidence.results import Key, Result, Results, Settings, settings_id
 from spade_widgets.prediction import Network, predict
 from spade_widgets.pruning.progress import Progress, Steps, T, mapped
 from spade_widgets.sample import Mask, Sample
