@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from spade_widgets.inspection.activations import excitement
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.pruner import Sketch
@@ -25,7 +26,6 @@ from spade_widgets.runtime.morph import EVERY, Morph, OnScreen, Origin
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
-from spade_widgets.visualization.activations import excitement
 
 Which: TypeAlias = Literal["dense", "sparse"]
 

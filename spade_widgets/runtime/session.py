@@ -16,6 +16,7 @@ from torch import Tensor
 from spade_widgets.checks import whole
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.inspection import activation_maps
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.calibration.calibration import Calibration, batch_size, stages
@@ -32,7 +33,7 @@ from spade_widgets.runtime.jobs import WORKER, Worker
 from spade_widgets.runtime.shared import Shared
 from spade_widgets.runtime.store import Store
 from spade_widgets.sample import Sample
-from spade_widgets.visualization import Renderer, activation_maps
+from spade_widgets.visualization import Renderer
 
 #: Augmentations after which a trace is looked at already, while the others are gone through.
 EARLY = (16, 64)

@@ -2,11 +2,12 @@
 
 Objectives, the image parameterisation and the transforms are Lucent's; the loop is ours (`renderer`). Importing this
 package does not import Lucent: that happens when the first `Renderer` is made.
+
+May import: `pruning`, and what lies below it.
 """
 
-from spade_widgets.visualization.activations import activation_maps, strongest
 from spade_widgets.visualization.once import render, visualize
 from spade_widgets.visualization.overlay import overlay
 from spade_widgets.visualization.renderer import Frame, Renderer
 
-__all__ = ["Frame", "Renderer", "activation_maps", "overlay", "render", "strongest", "visualize"]
+__all__ = ["Frame", "Renderer", "overlay", "render", "visualize"]

@@ -12,13 +12,13 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 import numpy as np
 
 from spade_widgets.errors import InputError, SpadeError
+from spade_widgets.inspection.activations import excitement
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.runtime.explore import Selection
 from spade_widgets.runtime.session import Session
 from spade_widgets.sample import Sample, Source, list_sources
-from spade_widgets.visualization.activations import excitement
 from spade_widgets.widgets.export_page import Place, page
 from spade_widgets.widgets.export_record import Lesson, Recorder, Values, too_large
 

@@ -15,6 +15,7 @@ from PIL import Image
 
 from spade_widgets import __version__
 from spade_widgets.errors import InputError
+from spade_widgets.inspection.activations import excitement
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Progress, Steps, saying
@@ -22,7 +23,6 @@ from spade_widgets.runtime.drawing import PLAIN, Drawing
 from spade_widgets.runtime.session import PATTERN, Pruning, Session
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import overlay
-from spade_widgets.visualization.activations import excitement
 from spade_widgets.widgets import images
 from spade_widgets.widgets.facts import prediction_rows, trace_facts
 

@@ -211,7 +211,7 @@ def test_what_is_on_screen_is_what_the_plain_calls_give(panel: Explorer, tiny: I
     assert [row["dense"] for row in rows] == [p.probability for p in sw.predict(tiny, panel.sample)]
     sparse = {p.index: p.probability for p in sw.predict(trace, panel.sample, top=5)}
     assert {row["index"]: row["sparse"] for row in rows} == sparse
-    from spade_widgets.visualization import strongest
+    from spade_widgets.inspection import strongest
 
     listed = [(row["channel"], row["activation"]) for row in panel.channels["rows"]]
     assert listed == strongest(tiny, panel.sample, "0", 24)

@@ -19,7 +19,8 @@ from widgets.page import Slow, picture, pixels
 
 import spade_widgets as sw
 from spade_widgets.errors import InputError
-from spade_widgets.visualization import Renderer, strongest
+from spade_widgets.inspection import strongest
+from spade_widgets.visualization import Renderer
 from spade_widgets.widgets import export as module
 from spade_widgets.widgets import images
 from spade_widgets.widgets.explorer import Explorer

@@ -9,8 +9,9 @@ from PIL import Image
 from visualization.nets import pruned, small_classifier
 
 from spade_widgets.errors import InputError
+from spade_widgets.inspection import activation_maps, strongest
 from spade_widgets.sample import Sample
-from spade_widgets.visualization import activation_maps, overlay, strongest
+from spade_widgets.visualization import overlay
 from spade_widgets.visualization.overlay import colors
 
 
