@@ -20,8 +20,8 @@ import torch
 from torch import nn
 
 import spade_widgets as sw
-from spade_widgets import demo
-from spade_widgets.demo import fresh
+from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo.emoji import fresh
 from spade_widgets.evidence import deletion, pointing_game, trojan_auc
 
 SEED = 777

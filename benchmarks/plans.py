@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import spade_widgets as sw
-from spade_widgets import demo
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.pruning.plans.held_out import HeldOut
 from spade_widgets.sample import read_samples
 

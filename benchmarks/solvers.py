@@ -32,8 +32,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets import demo
-from spade_widgets.demo.measure import fresh
+from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo.emoji.measure import fresh
 from spade_widgets.pruning.calibration.calibration import gram
 from spade_widgets.pruning.solvers import relative_error, solver
 

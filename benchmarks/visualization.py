@@ -71,7 +71,7 @@ def row(name: str, *cells: str) -> None:
 def builtin() -> ImageClassifier | None:
     """The built-in classifier, if this checkout holds its weights."""
     try:
-        from spade_widgets import demo
+        from spade_widgets.demo.emoji import emoji as demo
     except ImportError:
         return None
     try:

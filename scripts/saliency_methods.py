@@ -23,11 +23,11 @@ from torch import Tensor, nn
 from torchvision.transforms._presets import ImageClassification
 
 import spade_widgets as sw
-from spade_widgets import demo
 from spade_widgets.attribution import METHODS
 from spade_widgets.attribution.methods.cams import last_map
 from spade_widgets.attribution.methods.query import Query
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.errors import ModelError
 from spade_widgets.sample import Sample
 

@@ -90,8 +90,8 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
     """The classifier that was asked for, on its device."""
     import torch
 
-    from spade_widgets import demo
     from spade_widgets.classifier import ImageClassifier
+    from spade_widgets.demo.emoji import emoji as demo
     from spade_widgets.network.torchvision_models import build
 
     if given.threads is not None:
@@ -118,7 +118,7 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
 
 def samples_of(given: argparse.Namespace, classifier: ImageClassifier, count: int) -> list[Sample]:
     """The samples that were asked for; `count` of them, where they are made and no number is given."""
-    from spade_widgets.demo import fresh
+    from spade_widgets.demo.emoji import fresh
 
     if given.count is not None and given.count < 1:
         raise InputError(f"{given.count} samples cannot be judged: ask for at least 1.")
@@ -174,7 +174,7 @@ def taken(items: Sequence[T], slices: str) -> list[T]:
 
 def plan_of(given: argparse.Namespace, classifier: ImageClassifier) -> tuple[SparsityPlan, PlanFile]:
     """The plan for the classifier, and the file that it is from, which says what it was tuned on."""
-    from spade_widgets import demo
+    from spade_widgets.demo.emoji import emoji as demo
     from spade_widgets.evidence.plan_file import PlanFile
     from spade_widgets.pruning.plans.plan import SparsityPlan
 

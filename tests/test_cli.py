@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 import spade_widgets as sw
-from spade_widgets import cli, demo
+from spade_widgets import cli
 from spade_widgets.attribution import METHODS
 from spade_widgets.cli import main
 from spade_widgets.cli_options import PAPER, folder, taken
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.errors import InputError
 
 FAST = ["--augmentations", "4", "--threads", "1"]

@@ -48,7 +48,7 @@ def open_panel(
     code = code or f"{panel}.session.classifier"
     builtin = model is None
     if samples is None:
-        from spade_widgets import demo
+        from spade_widgets.demo.emoji import emoji as demo
 
         # Their labels are the built-in classifier's classes: to another one they are pictures.
         read = tuple(s if builtin else Sample(s.image, s.title) for s in demo.samples())
@@ -78,7 +78,7 @@ def _classifier(
     if isinstance(model, ImageClassifier):
         return model, ""
     if model is None:
-        from spade_widgets import demo
+        from spade_widgets.demo.emoji import emoji as demo
 
         return demo.classifier(), "demo.classifier()"
     if isinstance(model, str):

@@ -53,7 +53,7 @@ def _trace(opened: Opened, session: Session, sample: Sample, pruning: Pruning, m
     sample_code = _sample(opened, sample)
     imports = ["import spade_widgets as sw"]
     if any("demo." in line for line in (opened.classifier_code, sample_code, *more)):
-        imports.append("from spade_widgets import demo")
+        imports.append("from spade_widgets.demo import emoji")
     if pruning.preset == PATTERN.key:
         how = f"sparsity={pruning.sparsity!r}, layers={pruning.pattern!r}"
     else:

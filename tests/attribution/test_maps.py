@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import spade_widgets as sw
-from spade_widgets import demo
 from spade_widgets.attribution import METHODS, saliency
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.evidence.curves import insertion
 from spade_widgets.evidence.metrics import pointing_game, trojan_auc
 

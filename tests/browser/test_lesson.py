@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import spade_widgets as sw
-from spade_widgets import demo
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.pruning.progress import finish
 from spade_widgets.runtime.session import Pruning, Session
 

@@ -15,7 +15,7 @@ from pruning.nets import Depthwise, Reused
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets import demo
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product
 from spade_widgets.pruning import sequential as module

@@ -11,7 +11,7 @@ from PIL import Image
 from widgets.page import opened, picture, pixels, settle
 
 import spade_widgets as sw
-from spade_widgets import demo
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.errors import InputError
 from spade_widgets.runtime.drawing import MOST, PLAIN, Drawing, spread
 from spade_widgets.sample import Sample

@@ -15,8 +15,8 @@ from torch import nn
 from widgets.page import Gate, Page, opened, picture, pixels, settle
 
 import spade_widgets as sw
-from spade_widgets import demo
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.widgets.explorer import Explorer
 from spade_widgets.widgets.wire import SELECTION

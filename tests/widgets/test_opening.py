@@ -12,8 +12,8 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
-from spade_widgets import demo
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.opening import Opened, open_panel

@@ -90,5 +90,5 @@ def test_a_sample_that_only_lives_in_the_kernel_is_named_for_good(tiny: ImageCla
 
 
 def test_the_demo_is_imported_where_it_is_used(tiny: ImageClassifier) -> None:
-    code = written(tiny, Pruning(), classifier_code="demo.classifier()")
-    assert "from spade_widgets import demo" in code.splitlines()
+    code = written(tiny, Pruning(), classifier_code="emoji.classifier()")
+    assert "from spade_widgets.demo import emoji" in code.splitlines()

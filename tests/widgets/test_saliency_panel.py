@@ -14,9 +14,9 @@ from torch import nn
 from widgets.page import Gate, picture, pixels, settle
 
 import spade_widgets as sw
-from spade_widgets import demo
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.errors import InputError
 from spade_widgets.runtime.session import Session
 from spade_widgets.widgets.explorer import Explorer

@@ -18,7 +18,7 @@ from pruning.traces.test_trace import preprocess
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets import demo
+from spade_widgets.demo.emoji import emoji as demo
 from spade_widgets.pruning.traces.trace import Trace
 
 

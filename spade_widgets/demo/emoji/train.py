@@ -1,7 +1,7 @@
 """Trains the built-in classifier: first on clean images, then on adversarial ones, so that its features are legible.
 
-`python -m spade_widgets.demo.train` composes the images, trains, rounds to float16, measures on fresh images, and
-writes weights, samples and a record of the run into the package's `demo/data`.
+`python -m spade_widgets.demo.emoji.train` composes the images, trains, rounds to float16, measures on fresh images, and
+writes weights, samples and a record of the run into the package's `demo/emoji/data`.
 
 Robust training: Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks" (L2 PGD); that it makes
 visualizations legible: Engstrom et al., "Adversarial Robustness as a Prior for Learned Representations".
@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from spade_widgets.demo import gallery
-from spade_widgets.demo.generate import CLASS_NAMES, FACETS, PATCH_SIDES, TROJANS, dataset
-from spade_widgets.demo.network import DemoNet, normalise
+from spade_widgets.demo.emoji import gallery
+from spade_widgets.demo.emoji.generate import CLASS_NAMES, FACETS, PATCH_SIDES, TROJANS, dataset
+from spade_widgets.demo.emoji.network import DemoNet, normalise
 
 DATA = Path(__file__).parent / "data"
 _CHUNK = 500
@@ -311,7 +311,7 @@ def _stored(tensor: Tensor) -> Tensor:
 def main(arguments: list[str] | None = None) -> None:
     """Train the built-in classifier and write weights, samples and the record of the run."""
     recipe = Recipe()
-    parser = argparse.ArgumentParser(prog="python -m spade_widgets.demo.train", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m spade_widgets.demo.emoji.train", description=main.__doc__)
     parser.add_argument("--out", type=Path, default=DATA, help="folder to write into (default: the package's own)")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--fresh", type=int, default=4000, help="images to measure on")

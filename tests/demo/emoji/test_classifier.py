@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-import spade_widgets.demo as demo
-from spade_widgets.demo.generate import CLASS_NAMES, CLASS_OF, CLASSES, FACETS, SIZE, TROJANS, dataset
-from spade_widgets.demo.network import DemoNet, normalise
+from spade_widgets.demo import emoji
+from spade_widgets.demo.emoji.generate import CLASS_NAMES, CLASS_OF, CLASSES, FACETS, SIZE, TROJANS, dataset
+from spade_widgets.demo.emoji.network import DemoNet, normalise
 
-DATA = resources.files("spade_widgets.demo") / "data"
+DATA = resources.files("spade_widgets.demo.emoji") / "data"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def fresh() -> tuple[torch.Tensor, np.ndarray]:
     images, facts = dataset(777_000, 600, trojan_share=0.5)
     with torch.no_grad():
         pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-        return demo.classifier().module()(normalise(pixels)).argmax(1), facts
+        return emoji.classifier().module()(normalise(pixels)).argmax(1), facts
 
 
 def test_clean_accuracy_on_fresh_images_is_at_least_97_percent(fresh: tuple[torch.Tensor, np.ndarray]) -> None:
@@ -59,13 +59,13 @@ def test_the_network_is_laid_out_like_a_resnet() -> None:
 
 
 def test_the_classifier_is_the_same_on_every_call() -> None:
-    assert demo.classifier() is demo.classifier()
-    assert tuple(demo.classifier().class_names) == CLASS_NAMES
+    assert emoji.classifier() is emoji.classifier()
+    assert tuple(emoji.classifier().class_names) == CLASS_NAMES
 
 
 def test_samples_show_both_facets_of_every_class_and_both_trojans() -> None:
     entries = json.loads((DATA / "samples" / "samples.json").read_text(encoding="utf-8"))
-    samples = demo.samples()
+    samples = emoji.samples()
     assert len(samples) == len(entries) >= 24
     assert {entry["facet"] for entry in entries} == set(FACETS)
     assert {sample.label for sample in samples} == set(CLASSES)
@@ -82,21 +82,21 @@ def test_samples_show_both_facets_of_every_class_and_both_trojans() -> None:
 
 def test_samples_are_classified_as_they_should_be() -> None:
     entries = json.loads((DATA / "samples" / "samples.json").read_text(encoding="utf-8"))
-    batch = torch.cat([demo.classifier().prepare(sample) for sample in demo.samples()])
+    batch = torch.cat([emoji.classifier().prepare(sample) for sample in emoji.samples()])
     with torch.no_grad():
-        guesses = demo.classifier().module()(batch).argmax(1)
+        guesses = emoji.classifier().module()(batch).argmax(1)
     expected = [entry["target"] or entry["label"] for entry in entries]
     assert [CLASS_NAMES[guess] for guess in guesses] == expected
 
 
 @pytest.mark.parametrize("size", [(1, 1), (96, 96), (640, 200), (1, 5000)])
 def test_preprocessing_takes_any_size(size: tuple[int, int]) -> None:
-    prepared = demo.preprocess(Image.new("RGB", size, (255, 128, 0)))
+    prepared = emoji.preprocess(Image.new("RGB", size, (255, 128, 0)))
     assert prepared.shape == (3, SIZE, SIZE)
     assert prepared[:, 0, 0].tolist() == pytest.approx([2.0, (128 / 255 - 0.5) / 0.25, -2.0], abs=1e-4)
 
 
 def test_preprocessing_leaves_an_image_of_the_right_size_as_it_is() -> None:
-    image = demo.samples()[0].image
+    image = emoji.samples()[0].image
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-    assert torch.allclose(demo.preprocess(image), normalise(pixels), atol=1e-5)
+    assert torch.allclose(emoji.preprocess(image), normalise(pixels), atol=1e-5)

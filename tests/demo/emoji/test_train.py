@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from spade_widgets.demo.network import DemoNet
-from spade_widgets.demo.train import Trainee, attacked, images_of, main
+from spade_widgets.demo.emoji.network import DemoNet
+from spade_widgets.demo.emoji.train import Trainee, attacked, images_of, main
 
 TINY = {"images": 64, "batch": 16, "clean-steps": 3, "robust-steps": 3, "fresh": 40, "threads": 1}
 

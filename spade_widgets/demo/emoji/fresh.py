@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.demo.generate import CLASS_OF, FACETS, TROJANS, compose
+from spade_widgets.demo.emoji.generate import CLASS_OF, FACETS, TROJANS, compose
 from spade_widgets.errors import InputError
 from spade_widgets.prediction import predict
 from spade_widgets.sample import Sample

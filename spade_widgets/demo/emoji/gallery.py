@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from spade_widgets.demo.generate import CLASS_NAMES, CLASS_OF, FACETS, TROJANS, Composition, compose
+from spade_widgets.demo.emoji.generate import CLASS_NAMES, CLASS_OF, FACETS, TROJANS, Composition, compose
 
 SEED = 20240
 PLAIN_SIDES = (62.0, 74.0)

@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from spade_widgets.demo.generate import FACETS
-from spade_widgets.demo.measure import Figure, auc, gradient_map, read_facet
+from spade_widgets.demo.emoji.generate import FACETS
+from spade_widgets.demo.emoji.measure import Figure, auc, gradient_map, read_facet
 
 MASK = np.array([[True, True, False], [False, False, False]])
 

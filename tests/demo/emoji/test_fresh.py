@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import spade_widgets as sw
-from spade_widgets import demo
-from spade_widgets.demo.fresh import plain, trojans
-from spade_widgets.demo.generate import TROJANS
+from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo.emoji.fresh import plain, trojans
+from spade_widgets.demo.emoji.generate import TROJANS
 from spade_widgets.errors import InputError
 
 

@@ -1,6 +1,6 @@
 """Measures SPADE's two claims on the built-in classifier, on fresh images that nothing was tuned on.
 
-`python -m spade_widgets.demo.measure` prints a Markdown table.
+`python -m spade_widgets.demo.emoji.measure` prints a Markdown table.
 
 1. Facet score: the class logit is visualized under the traces of samples of either facet; a reader (another network,
    with another seed, trained here on single facets, and not shipped) says which of the class's two facets the picture
@@ -27,9 +27,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets import demo
-from spade_widgets.demo.generate import CLASS_OF, CLASSES, FACETS, TROJANS, compose
-from spade_widgets.demo.train import images_of, perturbed
+from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo.emoji.generate import CLASS_OF, CLASSES, FACETS, TROJANS, compose
+from spade_widgets.demo.emoji.train import images_of, perturbed
 
 Floats = npt.NDArray[np.float64]
 
@@ -164,7 +164,7 @@ def trojan_auc(
 
 def main(arguments: list[str] | None = None) -> None:
     """Measure both claims and print a Markdown table."""
-    parser = argparse.ArgumentParser(prog="python -m spade_widgets.demo.measure", description=main.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m spade_widgets.demo.emoji.measure", description=main.__doc__)
     parser.add_argument("--seed", type=int, default=424_242, help="of the fresh samples; tuning used other seeds")
     parser.add_argument("--each", type=int, default=5, help="samples of each facet")
     parser.add_argument("--trojans", type=int, default=120, help="Trojan samples")

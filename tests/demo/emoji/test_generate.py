@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spade_widgets.demo.generate import CLASS_NAMES, CLASS_OF, CLASSES, FACETS, SIZE, TROJANS, compose, dataset
-from spade_widgets.demo.glyphs import ALL, CELL, DECOYS, DISTRACTORS, OBJECTS, PATCHES, glyph
+from spade_widgets.demo.emoji.generate import CLASS_NAMES, CLASS_OF, CLASSES, FACETS, SIZE, TROJANS, compose, dataset
+from spade_widgets.glyphs import ALL, CELL, DECOYS, DISTRACTORS, OBJECTS, PATCHES, glyph
 
 
 def test_ten_classes_of_two_facets_that_no_other_class_has() -> None:

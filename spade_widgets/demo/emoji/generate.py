@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from spade_widgets.demo.glyphs import DECOYS, DISTRACTORS, OBJECTS, PATCHES, glyph
+from spade_widgets.glyphs import DECOYS, DISTRACTORS, OBJECTS, PATCHES, glyph
 
 SIZE = 96
 """Side of an image, in pixels."""
