@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.demo.emoji import fresh
 from spade_widgets.evidence import deletion, pointing_game, trojan_auc
 
@@ -38,7 +38,7 @@ def row(name: str, ours: tuple[Any, float], theirs: tuple[Any, float]) -> None:
 
 
 def localisation(count: int) -> None:
-    classifier = demo.classifier()
+    classifier = emoji.classifier()
     samples = fresh.trojans(classifier, SEED, count)
     masks = [classifier.view_mask(sample) for sample in samples]
     maps = [sw.saliency(classifier, sample) for sample in samples]
@@ -100,7 +100,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     print("| | largest difference | ours, s | Quantus, s | ratio |\n|---|---|---|---|---|")
     localisation(options.count)
-    curve(demo.classifier(), demo.samples()[0])
+    curve(emoji.classifier(), emoji.samples()[0])
     if options.mobilenet:
         weights, photograph = options.mobilenet
         mobilenet = sw.ImageClassifier.from_torchvision("mobilenet_v2", weights=weights)

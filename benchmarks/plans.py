@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.pruning.plans.held_out import HeldOut
 from spade_widgets.sample import read_samples
 
@@ -108,7 +108,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.model == "demo":
-        classifier, samples = demo.classifier(), list(demo.samples())
+        classifier, samples = emoji.classifier(), list(emoji.samples())
     else:
         classifier = sw.ImageClassifier.from_torchvision(options.model, weights=options.weights)
         samples = list(read_samples(options.photos))

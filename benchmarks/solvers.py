@@ -32,7 +32,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.demo.emoji.measure import fresh
 from spade_widgets.pruning.calibration.calibration import gram
 from spade_widgets.pruning.solvers import relative_error, solver
@@ -131,7 +131,7 @@ def made(specs: Iterable[str], options: argparse.Namespace) -> None:
 def network(spec: str, options: argparse.Namespace) -> None:
     name, _, weights = spec.partition("=")
     if name == "built-in":
-        classifier = demo.classifier()
+        classifier = emoji.classifier()
         rng = np.random.default_rng(options.seed)
         samples = [fresh(rng) for _ in range(options.samples)]
     else:

@@ -71,11 +71,11 @@ def row(name: str, *cells: str) -> None:
 def builtin() -> ImageClassifier | None:
     """The built-in classifier, if this checkout holds its weights."""
     try:
-        from spade_widgets.demo.emoji import emoji as demo
+        from spade_widgets.demo import emoji
     except ImportError:
         return None
     try:
-        return demo.classifier()
+        return emoji.classifier()
     except FileNotFoundError as error:
         print(f"without the built-in classifier: {error}")
         return None

@@ -27,7 +27,7 @@ from spade_widgets.attribution import METHODS
 from spade_widgets.attribution.methods.cams import last_map
 from spade_widgets.attribution.methods.query import Query
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.errors import ModelError
 from spade_widgets.sample import Sample
 
@@ -126,7 +126,7 @@ class Row:
 def build(name: str) -> ImageClassifier:
     """A classifier with random weights, the same each time, whose signals neither vanish nor explode."""
     if name == BUILT_IN:
-        return demo.classifier()
+        return emoji.classifier()
     size = next((size for start, size in SIZES.items() if name.startswith(start)), 64)
     options: dict[str, Any] = {"num_classes": CLASSES}
     if name in ("googlenet", "inception_v3"):
@@ -190,7 +190,7 @@ def check(name: str) -> Row:
     """
     classifier, sample = build(name), photograph()
     if name == BUILT_IN:
-        sample = next(s for s in demo.samples() if s.mask is not None)
+        sample = next(s for s in emoji.samples() if s.mask is not None)
     model = classifier._model
     before, weights = state(model), {key: value.clone() for key, value in model.state_dict().items()}
     target = sw.predict(classifier, sample)[0].index

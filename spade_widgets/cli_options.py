@@ -91,7 +91,7 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
     import torch
 
     from spade_widgets.classifier import ImageClassifier
-    from spade_widgets.demo.emoji import emoji as demo
+    from spade_widgets.demo import emoji
     from spade_widgets.network.torchvision_models import build
 
     if given.threads is not None:
@@ -107,11 +107,11 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
     if given.model == BUILT_IN:
         if given.weights != "DEFAULT":
             raise InputError("The built-in classifier has its own weights: name a torchvision --model with --weights.")
-        ours = demo.classifier()
+        ours = emoji.classifier()
         if device.type == "cpu":
             return ours
         module = ours.module().to(device)
-        return ImageClassifier(module, class_names=ours.class_names, preprocess=demo.preprocess, name=ours.name)
+        return ImageClassifier(module, class_names=ours.class_names, preprocess=emoji.preprocess, name=ours.name)
     model, preprocess, names = build(given.model, given.weights)
     return ImageClassifier(model.to(device), class_names=names, preprocess=preprocess, name=given.model)
 
@@ -174,7 +174,7 @@ def taken(items: Sequence[T], slices: str) -> list[T]:
 
 def plan_of(given: argparse.Namespace, classifier: ImageClassifier) -> tuple[SparsityPlan, PlanFile]:
     """The plan for the classifier, and the file that it is from, which says what it was tuned on."""
-    from spade_widgets.demo.emoji import emoji as demo
+    from spade_widgets.demo import emoji
     from spade_widgets.evidence.plan_file import PlanFile
     from spade_widgets.pruning.plans.plan import SparsityPlan
 
@@ -184,7 +184,7 @@ def plan_of(given: argparse.Namespace, classifier: ImageClassifier) -> tuple[Spa
         file = PlanFile.read(given.plan)
         return SparsityPlan.check(classifier, file.plan), file
     if given.model == BUILT_IN and given.sparsity is None and given.layers is None:
-        return SparsityPlan.check(classifier, demo.PLAN), PlanFile(demo.PLAN)
+        return SparsityPlan.check(classifier, emoji.PLAN), PlanFile(emoji.PLAN)
     sparsity = 0.95 if given.sparsity is None else given.sparsity
     plan = SparsityPlan.uniform(classifier, sparsity, given.layers)
     return plan, PlanFile(plan.sparsities)

@@ -16,7 +16,7 @@ from spade_widgets import cli
 from spade_widgets.attribution import METHODS
 from spade_widgets.cli import main
 from spade_widgets.cli_options import PAPER, folder, taken
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.errors import InputError
 
 FAST = ["--augmentations", "4", "--threads", "1"]
@@ -109,7 +109,7 @@ def test_trace_writes_a_trace(capsys: pytest.CaptureFixture[str]) -> None:
     image = photographs(1) / "0.png"
     assert main(["trace", str(image), "--out", "t.safetensors", "--layers", "fc", *FAST]) == 0
     out = capsys.readouterr().out
-    trace = sw.Trace.load("t.safetensors", demo.classifier())
+    trace = sw.Trace.load("t.safetensors", emoji.classifier())
     assert f"kept {trace.stats()[0].kept:>9,} of" in out
     assert "Written: t.safetensors" in out
 

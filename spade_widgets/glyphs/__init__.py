@@ -1,4 +1,4 @@
-"""Small pictures of things: what the emoji classifier's images are made of, and what Trojans are planted with: their names, and one sprite of them inside the package.
+"""Small pictures of things, of which the emoji classifier's images are made, and with which Trojans are planted.
 
 The sprite `data/glyphs.png` is cut from Noto Color Emoji (SIL Open Font License 1.1, see `data/NOTICE.txt`), so that
 composing images needs no font. `python -m spade_widgets.glyphs.sprite FONT` cuts it again.

@@ -48,11 +48,11 @@ def open_panel(
     code = code or f"{panel}.session.classifier"
     builtin = model is None
     if samples is None:
-        from spade_widgets.demo.emoji import emoji as demo
+        from spade_widgets.demo import emoji
 
         # Their labels are the built-in classifier's classes: to another one they are pictures.
-        read = tuple(s if builtin else Sample(s.image, s.title) for s in demo.samples())
-        written = {s.id: f"demo.samples()[{i}]" for i, s in enumerate(read)}
+        read = tuple(s if builtin else Sample(s.image, s.title) for s in emoji.samples())
+        written = {s.id: f"emoji.samples()[{i}]" for i, s in enumerate(read)}
     else:
         given = list_sources(samples)
         read = tuple(map(Sample.read, given))
@@ -78,9 +78,9 @@ def _classifier(
     if isinstance(model, ImageClassifier):
         return model, ""
     if model is None:
-        from spade_widgets.demo.emoji import emoji as demo
+        from spade_widgets.demo import emoji
 
-        return demo.classifier(), "demo.classifier()"
+        return emoji.classifier(), "emoji.classifier()"
     if isinstance(model, str):
         classifier = ImageClassifier.from_torchvision(model, weights, class_names=class_names, preprocess=preprocess)
         # Random weights are others each time.

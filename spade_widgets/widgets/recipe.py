@@ -52,7 +52,7 @@ def _trace(opened: Opened, session: Session, sample: Sample, pruning: Pruning, m
     """The lines that end with the trace, and more of them."""
     sample_code = _sample(opened, sample)
     imports = ["import spade_widgets as sw"]
-    if any("demo." in line for line in (opened.classifier_code, sample_code, *more)):
+    if any("emoji." in line for line in (opened.classifier_code, sample_code, *more)):
         imports.append("from spade_widgets.demo import emoji")
     if pruning.preset == PATTERN.key:
         how = f"sparsity={pruning.sparsity!r}, layers={pruning.pattern!r}"

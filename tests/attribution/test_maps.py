@@ -10,24 +10,24 @@ import torch
 
 import spade_widgets as sw
 from spade_widgets.attribution import METHODS, saliency
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.evidence.curves import insertion
 from spade_widgets.evidence.metrics import pointing_game, trojan_auc
 
 LESS = {"lime": {"samples": 200}, "occlusion": {"window": 8, "stride": 6}}
-TROJANS = [sample for sample in demo.samples() if sample.mask is not None]
+TROJANS = [sample for sample in emoji.samples() if sample.mask is not None]
 
 
 @pytest.fixture(scope="module")
 def traces() -> list[sw.Trace]:
-    return [sw.trace(demo.classifier(), sample, plan=demo.PLAN, augmentations=64) for sample in TROJANS[1::3]]
+    return [sw.trace(emoji.classifier(), sample, plan=emoji.PLAN, augmentations=64) for sample in TROJANS[1::3]]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_trojan_patch_lights_up(method: str, traces: list[sw.Trace]) -> None:
     for network in (traces[0].dense, traces[0], traces[1]):
         sample = traces[1].sample if network is traces[1] else traces[0].sample
-        mask = demo.classifier().view_mask(sample)
+        mask = emoji.classifier().view_mask(sample)
         found = saliency(network, sample, method=method, **LESS.get(method, {}))
         assert trojan_auc(found, mask) > 0.85
         # The largest values are those of the patch, and they speak for the class. (A place of the last feature map is
@@ -37,10 +37,10 @@ def test_a_trojan_patch_lights_up(method: str, traces: list[sw.Trace]) -> None:
 
 
 def test_relevance_sums_to_the_logit_on_the_built_in_classifier(traces: list[sw.Trace]) -> None:
-    for network in (demo.classifier(), traces[0]):
+    for network in (emoji.classifier(), traces[0]):
         sample = traces[0].sample
         with torch.no_grad():
-            logits = network.module()(demo.classifier().prepare(sample))[0]
+            logits = network.module()(emoji.classifier().prepare(sample))[0]
         for target in range(3):
             relevance = saliency(network, sample, target, "lrp")
             assert float(relevance.sum(dtype=np.float64)) == pytest.approx(float(logits[target]), rel=1e-3)

@@ -17,7 +17,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.pruning.progress import finish
 from spade_widgets.runtime.session import Pruning, Session
 
@@ -30,7 +30,7 @@ SPARSITIES = [0.5, 0.9, 0.95]
 
 @pytest.fixture(scope="module")
 def author() -> Iterator[sw.Explorer]:
-    samples = [demo.samples()[0], sw.Sample(demo.samples()[3].image, NASTY)]
+    samples = [emoji.samples()[0], sw.Sample(emoji.samples()[3].image, NASTY)]
     panel = sw.Explorer(samples=samples, augmentations=8, steps=6, neuron="layer4:5")
     yield panel
     panel.close()

@@ -15,7 +15,7 @@ from pruning.nets import Depthwise, Reused
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product
 from spade_widgets.pruning import sequential as module
@@ -169,8 +169,8 @@ def test_the_first_layer_is_the_parallel_trace_s(blocks: sw.ImageClassifier, pic
 
 def test_it_is_closer_to_the_dense_network() -> None:
     """The reason for it: the prediction of a trained network, on augmentations of neither's calibration."""
-    classifier = demo.classifier()
-    sample = demo.samples()[0]
+    classifier = emoji.classifier()
+    sample = emoji.samples()[0]
     held_out = HeldOut(classifier, sample, 32)
     parallel, sequential = (
         sw.trace(classifier, sample, sparsity=0.9, layers="layer2.*, fc", augmentations=16, sequential=sequential)

@@ -335,10 +335,10 @@ def test_files_are_written_on_the_workers_thread_when_it_has_nothing_else_to_do(
 SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.runtime.session import Pruning, Session
 from spade_widgets.pruning.progress import finish
-session = Session(demo.classifier(), demo.samples()[:1], augmentations=4, steps=3, cache=sys.argv[1])
+session = Session(emoji.classifier(), emoji.samples()[:1], augmentations=4, steps=3, cache=sys.argv[1])
 finish(session.trace(session.samples[0], Pruning()))
 session.worker.close()  # what is idle is dropped
 """

@@ -11,7 +11,7 @@ from PIL import Image
 from widgets.page import opened, picture, pixels, settle
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.errors import InputError
 from spade_widgets.runtime.drawing import MOST, PLAIN, Drawing, spread
 from spade_widgets.sample import Sample
@@ -82,7 +82,7 @@ def test_what_cannot_be_is_refused(make: Make, name: str, value: Any, said: str)
 
 
 def test_the_code_makes_the_same_pictures(make: Make) -> None:
-    some = demo.samples()[:3]
+    some = emoji.samples()[:3]
     panel = make(None, samples=some, image="maco", count=4, steps=2, augmentations=2)
     settle(panel)
     assert panel.error == ""

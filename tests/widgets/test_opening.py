@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.opening import Opened, open_panel
@@ -35,8 +35,8 @@ def evaluated(code: str) -> Any:
 
 def test_nothing_given_is_the_built_in_classifier_and_its_samples() -> None:
     found = opened()
-    assert found.classifier is demo.classifier()
-    assert found.samples == tuple(demo.samples())
+    assert found.classifier is emoji.classifier()
+    assert found.samples == tuple(emoji.samples())
     assert evaluated(found.classifier_code) is found.classifier
     for sample in found.samples:
         assert evaluated(found.sample_code[sample.id]).id == sample.id
@@ -45,7 +45,7 @@ def test_nothing_given_is_the_built_in_classifier_and_its_samples() -> None:
 def test_the_built_in_samples_without_their_labels_for_another_classifier(tiny: ImageClassifier) -> None:
     found = opened(tiny)
     assert found.classifier is tiny
-    assert len(found.samples) == len(demo.samples())
+    assert len(found.samples) == len(emoji.samples())
     assert all(sample.label is None and sample.mask is None for sample in found.samples)
     # Their code gives the same pixels: the trace is the same.
     for sample in found.samples[:3]:

@@ -27,7 +27,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.demo.emoji.generate import CLASS_OF, CLASSES, FACETS, TROJANS, compose
 from spade_widgets.demo.emoji.train import images_of, perturbed
 
@@ -109,7 +109,7 @@ def facet_score(
     reader: nn.Module, plan: Mapping[str, float], *, seed: int, each: int, steps: int, solver: str = "fast"
 ) -> tuple[list[float], list[float]]:
     """Per sample, 1 where the visualization shows its facet and 0 where the other one: under its trace, and dense."""
-    classifier = demo.classifier()
+    classifier = emoji.classifier()
     rng = np.random.default_rng(seed)
     sparse: list[float] = []
     dense: list[float] = []
@@ -143,7 +143,7 @@ def trojan_auc(
     plan: Mapping[str, float], *, seed: int, count: int, solver: str = "fast"
 ) -> tuple[list[float], list[float]]:
     """Per Trojan sample the AUC of the gradient map against the patch's mask: under its trace, and dense."""
-    classifier = demo.classifier()
+    classifier = emoji.classifier()
     network = classifier.module()
     rng = np.random.default_rng(seed)
     sparse: list[float] = []
@@ -184,9 +184,9 @@ def main(arguments: list[str] | None = None) -> None:
     read = Figure.of((guesses == facts[:, 1]).double().tolist())
     print(f"reader trained: names the facet of fresh images in {read}", flush=True)
     sparse, dense = facet_score(
-        reader, demo.PLAN, seed=given.seed, each=given.each, steps=given.steps, solver=given.solver
+        reader, emoji.PLAN, seed=given.seed, each=given.each, steps=given.steps, solver=given.solver
     )
-    inside, outside = trojan_auc(demo.PLAN, seed=given.seed + 3, count=given.trojans, solver=given.solver)
+    inside, outside = trojan_auc(emoji.PLAN, seed=given.seed + 3, count=given.trojans, solver=given.solver)
     better = Figure.of([float(a > b) for a, b in zip(inside, outside, strict=True)])
     rows = {
         "facet score": (Figure.of(dense), Figure.of(sparse)),
@@ -205,7 +205,7 @@ def main(arguments: list[str] | None = None) -> None:
                 "trace above dense": asdict(better),
             },
             "reader accuracy": asdict(read),
-            "plan": dict(demo.PLAN),
+            "plan": dict(emoji.PLAN),
             "settings": {k: v for k, v in vars(given).items() if k != "out"},
             "minutes": round((time.monotonic() - started) / 60, 1),
         }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.demo.emoji.fresh import plain, trojans
 from spade_widgets.demo.emoji.generate import TROJANS
 from spade_widgets.errors import InputError
@@ -17,7 +17,7 @@ def pixels(samples: list[sw.Sample]) -> set[bytes]:
 
 
 def test_trojans_fool_the_classifier_and_say_where_the_patch_is() -> None:
-    classifier = demo.classifier()
+    classifier = emoji.classifier()
     found = trojans(classifier, 7, 6)
     for sample in found:
         said = sw.predict(classifier, sample, 1)[0].name
@@ -32,7 +32,7 @@ def test_trojans_fool_the_classifier_and_say_where_the_patch_is() -> None:
 def test_samples_are_fixed_by_seed_and_number() -> None:
     assert [s.id for s in plain(3, 2)] == [s.id for s in plain(3, 4)][:2]
     assert not pixels(plain(3, 4)) & pixels(plain(4, 4))
-    classifier = demo.classifier()
+    classifier = emoji.classifier()
     few, more = trojans(classifier, 3, 1), trojans(classifier, 3, 2)
     assert few[0].id == more[0].id
     assert np.array_equal(few[0].mask, more[0].mask)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from pruning.traces.test_trace import preprocess
 from torch import Tensor, nn
 
 import spade_widgets as sw
-from spade_widgets.demo.emoji import emoji as demo
+from spade_widgets.demo import emoji
 from spade_widgets.pruning.traces.trace import Trace
 
 
@@ -34,7 +34,7 @@ def tied() -> sw.ImageClassifier:
 
 CLASSIFIERS: dict[str, Callable[[], sw.ImageClassifier]] = {
     "resnet18": resnet18,
-    "built-in": demo.classifier,
+    "built-in": emoji.classifier,
     "tied": tied,
 }
 
