@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from spade_widgets.pruning.traces.trace import Trace as Trace
     from spade_widgets.sample import Sample as Sample
     from spade_widgets.visualization import visualize as visualize
-    from spade_widgets.widgets.explorer import Explorer as Explorer
-    from spade_widgets.widgets.saliency_panel import SaliencyPanel as SaliencyPanel
+    from spade_widgets.widgets.explorer.panel import Explorer as Explorer
+    from spade_widgets.widgets.saliency.panel import SaliencyPanel as SaliencyPanel
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Explorer": "widgets.explorer",
+    "Explorer": "widgets.explorer.panel",
     "ImageClassifier": "classifier",
     "InputError": "errors",
     "ModelError": "errors",
     "Neuron": "neuron",
-    "SaliencyPanel": "widgets.saliency_panel",
+    "SaliencyPanel": "widgets.saliency.panel",
     "Sample": "sample",
     "SpadeError": "errors",
     "SparsityPlan": "pruning.plan",

@@ -12,9 +12,9 @@ from widgets.page import Page, masked, picture, settle
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.runtime.session import Session
-from spade_widgets.widgets.explorer import Explorer
-from spade_widgets.widgets.panel import Panel
-from spade_widgets.widgets.saliency_panel import SaliencyPanel
+from spade_widgets.widgets.common.panel import Panel
+from spade_widgets.widgets.explorer.panel import Explorer
+from spade_widgets.widgets.saliency.panel import SaliencyPanel
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from PIL import Image
 from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
-from spade_widgets.widgets.panel import Panel
+from spade_widgets.widgets.common.panel import Panel
 
 PATIENCE = 60.0
 

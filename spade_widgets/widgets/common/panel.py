@@ -1,0 +1,382 @@
+"""What every panel is: a selection that is checked, a job that computes it, and a wire that says what came out."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+import spade_widgets
+from spade_widgets.errors import InputError, SpadeError, first_line
+from spade_widgets.pruning.plans.choose import choices
+from spade_widgets.pruning.solvers import check_sparsity
+from spade_widgets.pruning.traces.trace import Trace
+from spade_widgets.runtime.jobs import Job, Steps
+from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.sample import Sample, Source
+from spade_widgets.widgets.common.display import Displayed
+from spade_widgets.widgets.common.images import thumbnail
+from spade_widgets.widgets.common.link import Link
+from spade_widgets.widgets.common.opening import Opened
+from spade_widgets.widgets.common.screen import PanelScreen
+from spade_widgets.widgets.common.still import Still
+from spade_widgets.widgets.common.views import Views
+from spade_widgets.widgets.common.wire import SHARED, PanelWire
+
+log = logging.getLogger(__name__)
+
+#: What linked panels share. The samples first: one that is chosen is known by then; the pattern before its preset.
+LINKED = ("samples", *sorted(SHARED, key=("sample_id", "pattern", "preset", "sparsity", "solver").index))
+
+
+class Panel(PanelWire):
+    """A panel on a session. What it shows of which selection is its own; how it is selected and computed is here.
+
+    A kind of panel names what can be selected (`SELECTS`) and what else can be set (`SETS`), and says what its
+    selection is (`_selection`), which events a job for it has (`_events`), and the Python that makes the same
+    (`_recipe`); its screen shows the events. Once all of it is made, it calls `_begin`.
+
+    Args:
+        opened, session: what is shown.
+        sample_id: of the sample to begin with.
+        pruning: to begin with.
+        traits: the values that its own traits begin with.
+    """
+
+    #: What computes anew when it changes.
+    SELECTS: ClassVar[tuple[str, ...]] = ()
+    #: What can be set besides.
+    SETS: ClassVar[tuple[str, ...]] = ()
+    #: Which of these change the saved picture.
+    DRAWS: ClassVar[tuple[str, ...]] = ()
+
+    _screen: PanelScreen[Any]
+    _open = False  # until all of it is made
+    _closed = False
+    #: Whether it is to work at all: the Explorer's Saliency panel does while it is in the middle.
+    _active = True
+
+    def __init__(self, opened: Opened, session: Session, sample_id: str, pruning: Pruning, **traits: Any) -> None:
+        classifier = session.classifier
+        session.check(pruning)  # said here, before there is a panel
+        self._opened = opened
+        self.session = session
+        self._job: Job | None = None
+        # The page, the worker and the user's own threads all select: each start sees all that was selected before it.
+        self._starting = threading.RLock()
+        self._listing = threading.Lock()
+        self._numbers = itertools.count()
+        self._links: list[Link] = []
+        self._awaiting = 0
+        self.views = Views(lambda: self.send({"type": "look"}))
+        super().__init__(
+            sample_id=sample_id,
+            sparsity=pruning.sparsity,
+            preset=pruning.preset,
+            pattern=pruning.pattern,
+            solver=pruning.solver,
+            app={
+                "title": classifier.name,
+                "input": list(classifier.input_size),
+                "weights": classifier.weights,
+                "classes": list(classifier.class_names),
+                "version": spade_widgets.__version__,
+            },
+            presets=[{"key": p.key, "title": p.title, "description": p.description} for p in session.presets()],
+            solvers=list(choices()),
+            **traits,
+        )
+
+    def _begin(self, linked: Panel | None = None) -> None:
+        """All of the panel is made: begin to listen and to compute. `linked`: shares its selection, both ways."""
+        if linked is not None:
+            self.samples = linked.samples  # with the thumbnails
+        self._list_samples()
+        self._displayed = Displayed(self, self.session.worker, self._still, self.DRAWS)
+        if (disk := self.session.cache.disk) is not None:
+            disk.tell(self._warn)
+        self._open = True
+        self.observe(self._selected, self.SELECTS)
+        self.on_msg(self._message)
+        if linked is not None:
+            link = Link(linked, self, LINKED)
+            for panel in (self, linked):
+                panel._links.append(link)
+        self._start()
+
+    def _work(self, active: bool) -> None:
+        """Whether the panel is to work at all; if not, it leaves off where it is."""
+        with self._starting:
+            if active == self._active:
+                return
+            self._active = active
+            if active:
+                self._start()
+            else:
+                self.stop()
+
+    def _worthwhile(self) -> bool:
+        """Whether somebody sees it, or waits for it; one that was never on a page works for whoever made it."""
+        return self._awaiting > 0 or self.views.seen or not self.views.shown
+
+    @contextmanager
+    def _awaited(self) -> Iterator[None]:
+        """Within, it works though nobody sees it."""
+        with self._starting:
+            self._awaiting += 1
+        self.session.worker.look_again()
+        try:
+            yield
+        finally:
+            with self._starting:
+                self._awaiting -= 1
+
+    # What a kind of panel says
+
+    def _selection(self) -> Any:
+        """What is selected, as one value."""
+        raise NotImplementedError
+
+    def _events(self, selection: Any) -> Iterator[Any]:
+        """The job that computes a selection: nothing runs between two events."""
+        raise NotImplementedError
+
+    def _recipe(self, selection: Any) -> str:
+        """The Python that makes what is selected."""
+        raise NotImplementedError
+
+    def _still(self) -> Still:
+        """What is on screen, for where no front end runs."""
+        raise NotImplementedError
+
+    def _ipython_display_(self) -> None:
+        bundle = self._repr_mimebundle_()
+        if bundle is not None:
+            self._displayed.show(*bundle)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.app['title']}, {self.sample.title!r}, sparsity {self.sparsity:g})"
+
+    # What a user reads and sets
+
+    @property
+    def sample(self) -> Sample:
+        """The chosen sample. Set it to a `Sample`, an id, a number, a title, or anything that `Sample.read` takes."""
+        return self.session.sample(self.sample_id)
+
+    @sample.setter
+    def sample(self, value: Source | int | np.integer[Any]) -> None:
+        self.sample_id = self._find(value).id
+
+    def _find(self, value: Source | int | np.integer[Any]) -> Sample:
+        """The sample that is meant; one that is not among the panel's comes to them."""
+        known = self.session.samples
+        if isinstance(value, int | np.integer):
+            if not -len(known) <= value < len(known):
+                raise InputError(f"There is no sample {value}: they are numbered 0 to {len(known) - 1}.")
+            return known[int(value)]
+        for candidate in known:
+            if isinstance(value, str) and value in (candidate.id, candidate.title):
+                return candidate
+        return self._add(Sample.read(value))
+
+    @property
+    def trace(self) -> Trace | None:
+        """The trace for what is selected; None while it is not there."""
+        return self.session.known_trace(self.sample, self._pruning())
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._awaited():
+            while (job := self._job) is not None:
+                if not job.finished.wait(None if deadline is None else max(0.0, deadline - time.monotonic())):
+                    return False
+                if job is self._job:  # else it was superseded meanwhile
+                    break
+        self._displayed.refresh()  # the kernel may end next
+        return True
+
+    def stop(self) -> None:
+        """Stop computing; what is done stays."""
+        with self._starting:
+            if self._job is not None and not self._job.finished.is_set():
+                self._job = self.session.worker.submit(self, self._screen.stopped(self._selection()), self._failed)
+
+    def resume(self) -> None:
+        """Go on from where it was stopped."""
+        self._start()
+
+    def close(self) -> None:
+        """Take the panel off the screen and drop its work."""
+        if self._open:
+            with self._starting:
+                self._closed = True
+                self.session.worker.cancel_all(self)
+            for link in self._links:
+                link.end()
+            self._links.clear()
+        super().close()
+        self.layout.close()  # a widget of its own, which ipywidgets would keep for good
+
+    # What is accepted
+
+    def _accepted(self, name: str, value: Any) -> Any:
+        """A value as it is kept; an `InputError` says why it cannot be."""
+        if name == "sparsity":
+            return check_sparsity(value)
+        if not isinstance(value, str):
+            raise InputError(f"The {name} is {value!r}, which is no text.")
+        if name == "sample_id":
+            return self.session.sample(value).id
+        if self._open:  # while the panel is made, preset, pattern and solver come one by one
+            self.session.check(self._pruning(**{name: value}))
+        return value
+
+    @contextmanager
+    def hold_trait_notifications(self) -> Iterator[None]:
+        """Notifications are not held once the panel is open.
+
+        They would be on whatever thread sets a trait while the page sets another: the worker's could then be lost.
+        """
+        if self._open:
+            yield
+        else:
+            with super().hold_trait_notifications():
+                yield
+
+    def set_state(self, sync_data: Mapping[str, Any]) -> None:
+        """What the page sets. Bad input is said in `error`, and the page gets the value that still holds."""
+        problems = []
+        ours = (*self.SELECTS, *self.SETS)
+        # The pattern first: it is checked against the layers when the preset that uses it comes.
+        for name in sorted(sync_data, key=lambda n: n != "pattern"):
+            try:
+                value = self._accepted(name, sync_data[name]) if name in ours else sync_data[name]
+            except SpadeError as error:
+                problems.append(str(error))
+                self.send_state(name)
+            else:
+                super().set_state({name: list(value) if isinstance(value, tuple) else value})  # as in JSON
+        if not sync_data.keys().isdisjoint(ours):  # also when it is what was selected already
+            self.error = " ".join(problems)
+            self.session.worker.favour(self)  # it was touched, whatever followed it
+
+    # What happens then
+
+    def _pruning(self, **changed: Any) -> Pruning:
+        values = {"sparsity": self.sparsity, "preset": self.preset, "pattern": self.pattern, "solver": self.solver}
+        return Pruning(**{**values, **changed})
+
+    def _selected(self, _change: Any) -> None:
+        self.error = ""
+        self._start()
+
+    def _start(self) -> None:
+        """Compute what is selected, in the place of what was being computed. Returns at once."""
+        with self._starting:
+            if self._closed:
+                return
+            selection = self._selection()
+            self.code = self._recipe(selection)
+            # At rest, nothing is computed; but nothing old passes for what was selected meanwhile.
+            if not self._active:
+                self._job = self.session.worker.submit(self, self._screen.stopped(selection), self._failed)
+                return
+            marked = threading.Event()  # the same holds where nobody looks: so far it always comes
+            self._job = self.session.worker.submit(
+                self,
+                self._run(selection, marked),
+                self._failed,
+                runs=lambda: not marked.is_set() or self._worthwhile(),
+            )
+
+    def _run(self, selection: Any, marked: threading.Event) -> Steps:
+        """On the worker's thread: every event to the screen, one a step."""
+        self._screen.begin(selection)
+        marked.set()
+        if not self._worthwhile():
+            yield
+        for event in self._events(selection):
+            self._screen.show(selection, event)
+            yield
+        self._screen.finished()
+
+    def _failed(self, error: Exception) -> None:
+        self._say(error)
+        self._screen.failed(self._selection())
+
+    def _say(self, error: Exception) -> None:
+        if isinstance(error, SpadeError):
+            self.error = str(error)
+        else:
+            log.error("The %s's work failed", type(self).__name__, exc_info=error)
+            self.error = f"This could not be computed ({type(error).__name__}: {first_line(error)})."
+
+    def _warn(self, sentence: str) -> None:
+        """The work goes on, but not as it was asked for."""
+        self.error = sentence
+
+    def _besides(self, name: str, steps: Steps, *, idle: bool = False) -> Job:
+        """Run something besides the panel's main job, in the place of what runs so named. `idle`: see `submit`."""
+        return self.session.worker.submit((self, name), steps, self._say, idle=idle, runs=self._worthwhile)
+
+    def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        """A message from the page. Nothing is computed here: the kernel's own thread waits for it."""
+        kind = content.get("type")
+        if kind == "stop":
+            self.stop()
+        elif kind == "resume":
+            self.resume()
+        elif kind == "dismiss":
+            self.error = ""
+        elif kind == "visible":
+            self.views.view(str(content.get("view")), visible=bool(content.get("visible")))
+            self.session.worker.look_again()
+        elif kind == "add":
+            names = [str(file.get("name", "")) for file in content.get("files", [])]
+            adding = self._read_files(list(zip(names, buffers, strict=False)))
+            # Names of their own: neither files that come later nor another selection keep these from being read.
+            self._besides(f"add {next(self._numbers)}", adding)
+
+    def _read_files(self, files: list[tuple[str, Any]]) -> Steps:
+        """On the worker's thread: the files that were dropped or chosen become samples; the last good one is chosen."""
+        problems = []
+        for name, data in files:
+            if self._closed:
+                return
+            try:
+                read = Sample.read(data, title=name or "the file")  # its whole name, should it have to be named
+                self.sample_id = self._add(replace(read, title=Path(name).stem or "image")).id
+            except SpadeError as error:
+                problems.append(str(error))
+            yield
+        if problems:
+            self.error = " ".join(problems)
+
+    def _add(self, sample: Sample) -> Sample:
+        try:
+            self.session.classifier.view(sample)
+        except Exception as error:  # whatever the user's own preprocessing raises
+            raise InputError(f"The preprocessing fails on '{sample.title}': {first_line(error)}") from error
+        added = self.session.add(sample)
+        self._list_samples()
+        return added
+
+    def _list_samples(self) -> None:
+        """The samples for the page; thumbnails that it has already are not made again."""
+        view = self.session.classifier.view
+        with self._listing:  # else whoever saw fewer samples could come last
+            known = {row["id"]: row for row in self.samples}
+            self.samples = [
+                known.get(s.id) or {"id": s.id, "title": s.title, "label": s.label or "", "thumb": thumbnail(view(s))}
+                for s in self.session.samples
+            ]

@@ -1,0 +1,345 @@
+"""The Explorer: pick a sample, a sparsity and a neuron; watch the dense and the sparse visualization side by side."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import traitlets as t
+from PIL import Image
+
+from spade_widgets.classifier import Preprocess
+from spade_widgets.neuron import Neuron
+from spade_widgets.pruning.plans.plan import head
+from spade_widgets.runtime.ahead import ahead
+from spade_widgets.runtime.disk import SIZE
+from spade_widgets.runtime.drawing import Drawing, check_image, check_pictures
+from spade_widgets.runtime.explore import Event, Selection, Which, begun, explore
+from spade_widgets.runtime.jobs import Job, Steps
+from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.sample import Source
+from spade_widgets.widgets.common.opening import Model, open_panel
+from spade_widgets.widgets.common.panel import Panel
+from spade_widgets.widgets.common.recipe import recipe
+from spade_widgets.widgets.common.still import Still
+from spade_widgets.widgets.common.wire import one_of
+from spade_widgets.widgets.explorer.screen import Screen
+from spade_widgets.widgets.explorer.stills import explorer_still
+from spade_widgets.widgets.explorer.wire import CENTRES, SELECTION, ExplorerWire
+from spade_widgets.widgets.lesson.export import (
+    Neurons,
+    Samples,
+    Sparsities,
+    choose_neurons,
+    choose_samples,
+    choose_sparsities,
+    export,
+)
+from spade_widgets.widgets.lesson.page import check_place
+from spade_widgets.widgets.lesson.record import Lesson
+
+
+class Explorer(Panel, ExplorerWire):
+    """The main panel.
+
+    Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`,
+    `image`, `count`; and read: `trace`, `dense_image`, `sparse_image`, `state()`, `code`.
+
+    Args:
+        model: None for the built-in classifier; a torchvision builder's name; an `ImageClassifier`; any `nn.Module`.
+        samples: anything `Sample.read` takes, a list of such, or a folder. Default: the built-in samples.
+        weights: of a torchvision model: `"DEFAULT"` (its download), a local file, or None (random).
+        class_names, preprocess: see `ImageClassifier`.
+        sparsity: to begin with, in [0, 1). Default: 0.9 for the built-in classifier; 0.8 for others, few of whose
+            traces keep their prediction beyond it (docs/RESULTS.md).
+        neuron: to begin with. Default: the logit of the class that the first sample is taken for.
+        preset, pattern, solver: how to prune, to begin with. Default: the last block and the head.
+        augmentations: a calibration's, at least 1.
+        steps: a visualization's, at least 1.
+        seed: of augmentations, visualizations and saliency maps.
+        cache: a folder in which traces, finished pictures, saliency maps and their curves are found again, also by
+            other kernels and later; it is made if it is not there. None: they are kept in this kernel's memory alone.
+        cache_size: bytes that the folder may hold; the least recently used goes first.
+        centre: what is in the middle: `"visualization"`, `"saliency"` (`saliency_panel`, which shares the selection)
+            or `"both"`. Pictures and maps are computed while they are shown.
+        image: how pictures are held while they are optimised: `"fourier"`, or `"maco"`, whose Fourier magnitudes are
+            those of the panel's samples, all of them: with one sample alone, it shows in the pictures, pruned or not.
+        count: 1, or 4 pictures of a neuron that are pushed apart, so that each shows something else that excites it.
+
+    Raises:
+        InputError, ModelError: if something given cannot be used; one sentence says what and why.
+    """
+
+    SELECTS = SELECTION
+    SETS = ("centre",)
+    DRAWS = ("centre",)
+
+    _screen: Screen
+
+    def __init__(
+        self,
+        model: Model = None,
+        *,
+        samples: Source | Iterable[Source] | None = None,
+        weights: str | Path | None = "DEFAULT",
+        class_names: Sequence[str] | None = None,
+        preprocess: Preprocess | None = None,
+        sparsity: float | None = None,
+        neuron: str | Neuron | None = None,
+        preset: str | None = None,
+        pattern: str | None = None,
+        solver: str = "fast",
+        augmentations: int = 256,
+        steps: int = 256,
+        seed: int = 0,
+        cache: str | Path | None = None,
+        cache_size: int = SIZE,
+        centre: str = "visualization",
+        image: str = "fourier",
+        count: int = 1,
+    ) -> None:
+        opened = open_panel(model, samples, weights, class_names, preprocess)
+        classifier = opened.classifier
+        session = Session(
+            classifier,
+            opened.samples,
+            augmentations=augmentations,
+            steps=steps,
+            seed=seed,
+            cache=cache,
+            cache_size=cache_size,
+        )
+        first = session.samples[0]
+        hidden = [layer.name for layer in classifier.layers() if layer.name != head(classifier)]
+        maps = [name for name in hidden if classifier.layer(name).size != (1, 1)]
+        if neuron is None:
+            best = int(session.probabilities(classifier, first).argmax())
+            neuron = classifier.neuron(f"logit:{best}")
+        pruning = Pruning(
+            sparsity=(0.9 if model is None else 0.8) if sparsity is None else sparsity,
+            preset=preset or ("late" if pattern is None else "pattern"),
+            pattern=pattern or "",
+            solver=solver,
+        )
+        super().__init__(
+            opened,
+            session,
+            first.id,
+            pruning,
+            neuron=neuron,
+            layer=(maps or hidden or [classifier.layers()[-1].name])[-1],
+            centre=centre,
+            image=image,
+            count=count,
+            layers=[{"name": x.name, "kind": x.kind, "channels": x.channels} for x in classifier.layers()],
+        )
+        self._screen = Screen(self)
+        self._embedding: Job | None = None
+        self._begin()
+        self.observe(self._centred, "centre")
+        self._embed()
+
+    # What a user reads and sets
+
+    @property
+    def dense_image(self) -> Image.Image | None:
+        """The neuron's picture under the dense classifier, as far as it is; None before its first step."""
+        return self._picture("dense")
+
+    @property
+    def sparse_image(self) -> Image.Image | None:
+        """The neuron's picture under the trace, as far as it is; None before its first step."""
+        return self._picture("sparse")
+
+    def state(self) -> dict[str, Any]:
+        """Everything on screen in plain values: the selection, predictions, trace, pictures' progress, status."""
+        chosen = ("sparsity", "neuron", "layer", "preset", "pattern", "solver", "image", "count")
+        names = (*chosen, "predictions", "dense", "sparse")
+        rest = ("centre", "solved", "status", "error")
+        channels = [(row["channel"], row["activation"]) for row in self.channels.get("rows", ())]
+        return {
+            "sample": self.sample.title,
+            "sample_id": self.sample_id,
+            **{name: getattr(self, name) for name in names},
+            "trace": self.trace_summary,
+            "channels": channels,
+            **{name: getattr(self, name) for name in rest},
+        }
+
+    def export_html(
+        self,
+        path: str | Path = "lesson.html",
+        *,
+        samples: Samples | None = None,
+        neurons: Neurons | None = None,
+        sparsities: Sparsities | None = None,
+        title: str = "SPADE Explorer",
+        max_mb: float = 50,
+        overwrite: bool = False,
+    ) -> Path:
+        """Write a lesson: the panel as one page that needs neither a kernel nor the network.
+
+        It shows each of the samples with each of the neurons at each of the sparsities, pruned as is selected now. What
+        the panel has computed already is not computed again. The rest is computed on the worker, in turn with what the
+        panels do; the caller waits. Interrupted, it leaves no file, and goes on from there the next time. How far it
+        is, and the file's size before it is written, are printed.
+
+        Args:
+            path: of the file, ending in `.html`. A lesson that is there is replaced.
+            samples: each as `sample` can be set; a folder's; new ones come to the panel's. Default: the current one and
+                the first others, four in all.
+            neurons: each as `neuron` can be set. Default: the current one and one more: the class that the current
+                sample is taken for or, where that is the current one, the channel of `layer` that it excites most.
+            sparsities: in [0, 1). Default: 0.5, 0.8, 0.9, 0.95, 0.98 and the current one.
+            title: of the page; text, never markup.
+            max_mb: megabytes that the file may have.
+            overwrite: whether to replace a file that is no lesson, too.
+
+        Returns:
+            Where it was written.
+
+        Raises:
+            InputError: if something given cannot be used, the file would be too large, or cannot be written.
+            SpadeError: if something cannot be computed.
+        """
+        place = check_place(path, max_mb, overwrite=overwrite)
+        session, selection = self.session, self._selection()
+        lesson = Lesson(
+            title=str(title),
+            neurons=choose_neurons(session, selection, neurons),
+            sparsities=choose_sparsities(self.sparsity, sparsities),
+            samples=choose_samples(session.samples, selection.sample, samples, self._find),
+            pruning=selection.pruning,
+            sample=selection.sample,
+            neuron=selection.neuron,
+            drawing=selection.drawing,
+        )
+        return export(session, lesson, self.app, place)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most.
+
+        That is what the centre shows: pictures, maps, or both.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def left() -> float | None:
+            return None if deadline is None else max(0.0, deadline - time.monotonic())
+
+        with self._awaited():
+            if self._embedding is not None and not self._embedding.finished.wait(left()):
+                return False
+            if not super().wait(left()):
+                return False
+            return self.saliency_panel is None or bool(self.saliency_panel.wait(left()))
+
+    def stop(self) -> None:
+        """Stop computing, the maps too where they are in the middle; what is done stays."""
+        super().stop()
+        self.session.worker.cancel((self, "ahead"))
+        if (maps := self.saliency_panel) is not None and maps._active:
+            maps.stop()
+
+    def resume(self) -> None:
+        """Go on from where it was stopped."""
+        super().resume()
+        if (maps := self.saliency_panel) is not None and maps._active:
+            maps.resume()
+
+    def close(self) -> None:
+        """Take the panel off the screen and drop its work."""
+        super().close()
+        if self._open:
+            for part in (self.chart, self.saliency_panel):
+                if part is not None:
+                    part.close()
+
+    # What is accepted, and what happens then
+
+    @t.validate(*SELECTION, "centre")
+    def _check(self, proposal: Any) -> Any:
+        return self._accepted(proposal["trait"].name, proposal["value"])
+
+    def _accepted(self, name: str, value: Any) -> Any:
+        if name == "centre":
+            return one_of("centre", value, CENTRES)
+        if name == "neuron":
+            return str(self.session.classifier.neuron(value))
+        if name == "layer" and isinstance(value, str):
+            return self.session.classifier.layer(value).name
+        if name == "image":
+            return check_image(value)
+        if name == "count":
+            return check_pictures(value)
+        return super()._accepted(name, value)
+
+    def _drawing(self) -> Drawing:
+        return Drawing(self.image, self.count)
+
+    def _selection(self) -> Selection:
+        neuron = self.session.classifier.neuron(self.neuron)
+        pictures = self.centre != "saliency"
+        return Selection(self.sample, self._pruning(), neuron, self.layer, pictures=pictures, drawing=self._drawing())
+
+    def _centred(self, change: Any) -> None:
+        self.error = ""
+        self._embed()
+        if "saliency" in (change["old"], change["new"]):  # pictures come or go
+            self._start()
+
+    def _embed(self) -> None:
+        """The Saliency panel, when it is first looked at; it works while it is shown."""
+        with self._starting:
+            if self.saliency_panel is not None:
+                self.saliency_panel._work(self.centre != "visualization")
+                self._tell_maps_state()
+            elif self._embedding is None and self.centre != "visualization":
+                self._embedding = self._besides("saliency", self._make_saliency_panel())
+
+    def _make_saliency_panel(self) -> Steps:
+        from spade_widgets.widgets.saliency.panel import SaliencyPanel
+
+        panel = SaliencyPanel(self, embedded=True)
+        self.saliency_panel = panel
+        panel.observe(self._tell_maps_state, "status")
+        self._displayed.follow(panel, panel.DRAWS)
+        self._embed()  # the centre may have changed meanwhile
+        yield
+
+    def _tell_maps_state(self, _change: Any = None) -> None:
+        """The Explorer's Stop is for the maps too, so its page has to know of their work."""
+        maps = self.saliency_panel
+        self.maps_state = maps.status["state"] if maps is not None and maps._active else "idle"
+
+    def _still(self) -> Still:
+        return explorer_still(self)
+
+    def _events(self, selection: Selection) -> Iterator[Event]:
+        self.session.worker.cancel((self, "ahead"))
+        yield from explore(self.session, selection, self._screen.on_screen)
+        self._besides("ahead", self._ahead(selection), idle=True)
+
+    def _ahead(self, selection: Selection) -> Steps:
+        """Neighbouring sparsities, while the worker has nothing else to do."""
+        for more in ahead(self.session, selection.sample, selection.pruning):
+            if more:
+                self.solved = self.session.solved(selection.sample, selection.pruning)
+            yield
+
+    def _recipe(self, selection: Selection) -> str:
+        return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron, self._drawing())
+
+    def _message(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        kind = content.get("type")
+        if kind == "ack":
+            self._screen.frames.acknowledge(str(content.get("which")), int(content.get("seq", 0)))
+        elif kind == "chart" and self.chart is None:
+            self._besides("chart", self._screen.make_chart())
+        else:
+            super()._message(widget, content, buffers)
+
+    def _picture(self, which: Which) -> Image.Image | None:
+        renderer = begun(self.session, self._selection())[which]
+        return renderer.sheet() if renderer else None
