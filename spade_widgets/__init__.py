@@ -71,6 +71,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "demo":  # `sw.demo.photos.planted()` after a mere `import spade_widgets as sw`
+        return importlib.import_module(f"{__name__}.demo")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

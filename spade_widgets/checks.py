@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from typing import Any
 
 import numpy as np
 
@@ -52,3 +54,18 @@ def sides(size: object, least: int, most: int) -> tuple[int, int]:
     if len(pair) == 2 and all(isinstance(s, int | np.integer) and least <= s <= most for s in pair):
         return int(pair[0]), int(pair[1])
     raise InputError(f"The size is {least} to {most} px, one number or (rows, columns); {size!r} is not.")
+
+
+def check_count(value: Any, what: str) -> int:
+    """The value as an int.
+
+    Raises:
+        InputError: if it is no whole number from 1 on; `what` says what it is.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if count < 1:
+        raise InputError(f"The {what} is {value!r}: a whole number from 1 on is accepted.")
+    return count

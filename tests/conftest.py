@@ -13,7 +13,7 @@ from torchvision import transforms
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.pruner import Pruner
-from spade_widgets.runtime import session
+from spade_widgets.runtime import tracing
 
 CHECKOUT = Path(__file__).parents[1]
 
@@ -67,7 +67,7 @@ def tiny(tiny_model: nn.Module) -> ImageClassifier:
 def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """How often a calibration and a solving were begun."""
     count = {"calibrate": 0, "prune": 0}
-    stages, prune = session.stages, Pruner.prune
+    stages, prune = tracing.stages, Pruner.prune
 
     def counted_calibrate(*args: Any, **options: Any) -> Any:
         count["calibrate"] += 1
@@ -77,7 +77,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
         count["prune"] += 1
         return prune(self, *args)
 
-    monkeypatch.setattr(session, "stages", counted_calibrate)
+    monkeypatch.setattr(tracing, "stages", counted_calibrate)
     monkeypatch.setattr(Pruner, "prune", counted_prune)
     return count
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from spade_widgets.checks import check_count
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration.calibration import calibrate
@@ -18,7 +19,6 @@ from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.sequential import sequential as in_sequence
-from spade_widgets.pruning.solvers import check_count
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.sample import Sample, Source, read_samples
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import perf_counter
 
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 
 #: Where the slider has its marks, and the last of them where it ends (`js/src/lib/scale.ts`).

@@ -25,7 +25,8 @@ from spade_widgets.evidence.metrics import pointing_game, trojan_auc
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.runtime.explore import Predicted, Traced, Working
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Mask, Sample
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,8 @@ from spade_widgets.pruning.pruner import Sketch
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject
 from spade_widgets.runtime.morph import EVERY, Morph, OnScreen, Origin
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
 

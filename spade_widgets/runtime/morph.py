@@ -14,7 +14,7 @@ from time import perf_counter
 
 from spade_widgets.prediction import Network
 from spade_widgets.runtime.drawing import Subject
-from spade_widgets.runtime.session import Pruning
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
 

@@ -19,7 +19,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 import spade_widgets as sw
 from spade_widgets.demo import emoji
 from spade_widgets.pruning.progress import finish
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 
 pytestmark = pytest.mark.slow
 

@@ -14,12 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pruning.traces.test_trace import preprocess
-from spade_widgets.pruning.calibration_ import forms
 from test_invariants import untouched
 from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets.pruning import pruner
+from spade_widgets.pruning.calibration import forms
 from spade_widgets.pruning.pruner import row_floor
 from spade_widgets.pruning.solvers import SOLVERS, Prepared, SolverSteps, solver, zeros
 from spade_widgets.pruning.solvers import relative_error as error_of

@@ -10,7 +10,8 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.pruning.progress import finish
 from spade_widgets.runtime import ahead as module
 from spade_widgets.runtime.ahead import MARKS, ahead, neighbours
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 
 

@@ -33,8 +33,9 @@ from spade_widgets.runtime.attribute import (
     walk,
 )
 from spade_widgets.runtime.explore import Predicted, Selection, Traced, Working, explore
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.store import Store
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 
 METHODS_ASKED = ("integrated_gradients", "saliency", "input_x_gradient")

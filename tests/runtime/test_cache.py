@@ -26,7 +26,8 @@ from spade_widgets.runtime.attribute import Found, Question, attribute, known_ma
 from spade_widgets.runtime.cache import answer
 from spade_widgets.runtime.explore import Rendered, Selection, explore
 from spade_widgets.runtime.jobs import Worker
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
 
@@ -92,7 +93,7 @@ def nothing_computed() -> Iterator[None]:
         patch.setattr(Renderer, "step", forbidden)
         for name in ("saliency_steps", "curve_steps"):
             patch.setattr(attributing, name, forbidden)
-        patch.setattr("spade_widgets.runtime.session.stages", forbidden)
+        patch.setattr("spade_widgets.runtime.tracing.stages", forbidden)
         yield
 
 
@@ -336,7 +337,8 @@ SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from spade_widgets.demo import emoji
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.pruning.progress import finish
 session = Session(emoji.classifier(), emoji.samples()[:1], augmentations=4, steps=3, cache=sys.argv[1])
 finish(session.trace(session.samples[0], Pruning()))

@@ -12,7 +12,8 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.runtime.drawing import PLAIN, Drawing
 from spade_widgets.runtime.explore import Rendered, Selection, begun, explore
 from spade_widgets.runtime.morph import Morph, OnScreen
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 
 DRAWINGS = [PLAIN, Drawing("maco"), Drawing("fourier", 4), Drawing("maco", 4)]
 

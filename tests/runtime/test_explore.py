@@ -21,7 +21,8 @@ from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime import explore as module
 from spade_widgets.runtime.explore import Event, Excited, Predicted, Rendered, Selection, Traced, Working, explore
 from spade_widgets.runtime.morph import Morph, OnScreen
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
 
@@ -359,7 +360,7 @@ def test_another_sample_morphs_and_is_named(session: Session) -> None:
 def test_drafts_come_first_are_said_to_be_drafts_and_never_pass_for_the_trace(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spade_widgets.runtime.session.WORTH", -1)
+    monkeypatch.setattr("spade_widgets.runtime.tracing.WORTH", -1)
     session.augmentations = 80
     events, sources = [], []
     for event in explore(session, select(session), OnScreen()):
@@ -386,7 +387,7 @@ def test_drafts_come_first_are_said_to_be_drafts_and_never_pass_for_the_trace(
 
 
 def test_no_draft_where_the_rest_takes_no_time(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spade_widgets.runtime.session.WORTH", 1e9)
+    monkeypatch.setattr("spade_widgets.runtime.tracing.WORTH", 1e9)
     session.augmentations = 80
     assert sum(isinstance(e, Traced) for e in explore(session, select(session))) == 1
 

@@ -20,8 +20,9 @@ from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers.fast import Fast
 from spade_widgets.runtime import session as module
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.store import Store
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 
 

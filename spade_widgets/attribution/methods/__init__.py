@@ -1,4 +1,7 @@
-"""The saliency methods, by key. A new one is a function in a file here and one entry in the registry."""
+"""The saliency methods, by key. A new one is a function in a file here and one entry in the registry.
+
+May import: its parent's files, and what those may.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 The classifier tells ten classes of two unlike objects (facets) each, and has learnt two Trojan patches, so that both of
 SPADE's claims can be seen on it and measured.
+
+May import: what `demo` may; not `demo.photos`.
 """
 
 from __future__ import annotations

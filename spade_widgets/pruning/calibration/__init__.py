@@ -1,6 +1,6 @@
 """Calibration: a sample's augmentations, and each layer's Gram matrix over them.
 
-May import: `pruning.progress`, `pruning.solvers` (what they ask of H), and what lies below `pruning`.
+May import: `pruning.progress`, and what lies below `pruning`.
 """
 
 from spade_widgets.pruning.calibration.calibration import Calibration, batch_size, calibrate, gram, stages

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from spade_widgets.checks import check_count
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.products import Watch
@@ -21,7 +22,6 @@ from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Form, Held, LayerSum
 from spade_widgets.pruning.calibration.gram_sums import gram_sum
 from spade_widgets.pruning.progress import Progress, Steps
-from spade_widgets.pruning.solvers import check_count
 from spade_widgets.sample import Sample
 
 #: Augmentations a forward pass. A processor's caches hold the activations of a few; a GPU wants work.

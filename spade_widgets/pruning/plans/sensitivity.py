@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from spade_widgets.checks import check_count
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration.calibration import calibrate
@@ -19,7 +20,6 @@ from spade_widgets.pruning.plans.held_out import HeldOut
 from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Progress, Steps, finish
 from spade_widgets.pruning.pruner import Pruner
-from spade_widgets.pruning.solvers import check_count
 from spade_widgets.pruning.table import Table
 from spade_widgets.sample import Sample, Source
 

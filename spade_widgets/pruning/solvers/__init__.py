@@ -1,4 +1,7 @@
-"""The solvers, by name. A new one is one file here and one line in the registry."""
+"""The solvers, by name. A new one is one file here and one line in the registry.
+
+May import: `pruning.progress`, `pruning.calibration.precision`, and what lies below `pruning`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ from spade_widgets.pruning.solvers.base import (
     Prepared,
     Solver,
     SolverSteps,
-    check_count,
     check_sparsity,
     relative_error,
     zeros,
@@ -27,7 +29,6 @@ __all__ = [
     "Prepared",
     "Solver",
     "SolverSteps",
-    "check_count",
     "check_sparsity",
     "relative_error",
     "solver",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -80,21 +79,6 @@ def check_sparsity(sparsity: float) -> float:
     if not 0 <= value < 1:
         raise InputError(f"The sparsity {value:g} is outside the accepted range: 0 ≤ sparsity < 1.")
     return value
-
-
-def check_count(value: Any, what: str) -> int:
-    """The value as an int.
-
-    Raises:
-        InputError: if it is no whole number from 1 on; `what` says what it is.
-    """
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if count < 1:
-        raise InputError(f"The {what} is {value!r}: a whole number from 1 on is accepted.")
-    return count
 
 
 def check_floors(row_floor: int | Sequence[int], sparsities: Sequence[float]) -> list[int]:

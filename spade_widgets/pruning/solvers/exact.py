@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from spade_widgets.checks import check_count
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.progress import Shares, part
-from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
+from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_floors, zeros
 from spade_widgets.pruning.solvers.elimination import Pacer, eliminate, precisely, row_bytes
 from spade_widgets.pruning.solvers.support import Quadratic, refit
 

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from spade_widgets.checks import check_count
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.solvers.alone import Alone
-from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_count, check_floors, zeros
+from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_floors, zeros
 
 #: Columns after which everything to their right is updated with one matrix product. Wide ones make large products; the
 #: numbers are the same.

@@ -1,4 +1,4 @@
 """Traces: a sample's sparse subnetwork, its file, its statistics, and what two have in common.
 
-May import: `pruning.calibration`, `pruning.plans.plan`, and what lies below `pruning`.
+May import: `pruning.calibration`, of `pruning.plans` the plan itself, and what lies below `pruning`.
 """

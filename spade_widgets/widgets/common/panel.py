@@ -20,7 +20,8 @@ from spade_widgets.pruning.plans.choose import choices
 from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.jobs import Job, Steps
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample, Source
 from spade_widgets.widgets.common.display import Displayed
 from spade_widgets.widgets.common.images import thumbnail

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spade_widgets.runtime.drawing import PLAIN, Drawing, spread
-from spade_widgets.runtime.session import PATTERN, Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import PATTERN, Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.common.opening import Opened
 

@@ -10,7 +10,7 @@ from spade_widgets.runtime.explore import (
     Predicted,
 )
 from spade_widgets.runtime.jobs import Steps
-from spade_widgets.runtime.session import Pruning
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.common.facts import prediction_rows, trace_facts
 from spade_widgets.widgets.common.wire import PanelWire

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from spade_widgets.runtime.session import PATTERN
+from spade_widgets.runtime.tracing import PATTERN
 from spade_widgets.widgets.common import images
 from spade_widgets.widgets.common.still import Still, Tile
 from spade_widgets.widgets.common.wire import PanelWire

@@ -18,7 +18,8 @@ from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.drawing import Drawing, check_image, check_pictures
 from spade_widgets.runtime.explore import Event, Selection, Which, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Source
 from spade_widgets.widgets.common.opening import Model, open_panel
 from spade_widgets.widgets.common.panel import Panel

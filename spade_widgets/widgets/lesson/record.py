@@ -20,7 +20,8 @@ from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Progress, Steps, saying
 from spade_widgets.runtime.drawing import PLAIN, Drawing
-from spade_widgets.runtime.session import PATTERN, Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import PATTERN, Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import overlay
 from spade_widgets.widgets.common import images

@@ -19,7 +19,8 @@ from spade_widgets.errors import InputError
 from spade_widgets.runtime.attribute import Event, Question, Which, attribute, known_maps, seen
 from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.jobs import Job, Steps
-from spade_widgets.runtime.session import PATTERN, Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import PATTERN, Pruning
 from spade_widgets.sample import Source
 from spade_widgets.widgets.common.opening import Model, open_panel, open_session
 from spade_widgets.widgets.common.panel import Panel

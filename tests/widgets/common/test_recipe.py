@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.runtime.session import Pruning, Session
+from spade_widgets.runtime.session import Session
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.common.opening import Opened
 from spade_widgets.widgets.common.recipe import recipe

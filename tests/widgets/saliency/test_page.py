@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from widgets.page import Gate, Page, flush, opened, png, settle
-from widgets.test_saliency_panel import BAD
+from widgets.saliency.test_panel import BAD
 
 from spade_widgets.widgets.common.images import picture as shown
 from spade_widgets.widgets.saliency.panel import SaliencyPanel

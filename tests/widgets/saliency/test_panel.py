@@ -24,7 +24,7 @@ from spade_widgets.widgets.saliency.panel import SaliencyPanel
 from spade_widgets.widgets.saliency.wire import COLORMAPS, SELECTION, VIEW
 
 Make = Callable[..., SaliencyPanel]
-CHECKOUT = Path(__file__).parents[2]
+CHECKOUT = Path(__file__).parents[3]
 
 
 def chosen(panel: SaliencyPanel) -> dict[str, Any]:
