@@ -1,7 +1,7 @@
 // What Python (`spade_widgets/widgets/saliency_wire.py`) and the Saliency panel agree on, beyond what every panel has.
 
+import type { Bytes } from "./lib/bytes";
 import {
-  type Bytes,
   type CommonMessage,
   type CommonReported,
   type CommonSelection,

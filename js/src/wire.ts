@@ -1,8 +1,7 @@
 // What Python (`spade_widgets/widgets/explorer.py`) and this front end agree on: what every panel has, and what the
 // Explorer has besides. `saliencyWire.ts` says the same of the Saliency panel. Keep the two sides in step.
 
-/** Binary data as it arrives from the kernel: a DataView on a larger buffer, so mind `byteOffset`. */
-export type Bytes = DataView | ArrayBuffer | Uint8Array;
+import type { Bytes } from "./lib/bytes";
 
 export interface AppInfo {
   title: string;

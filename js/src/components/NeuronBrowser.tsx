@@ -1,8 +1,8 @@
 import { useComputed } from "@preact/signals";
+import { useBlobUrl } from "../common/hooks/useBlobUrl";
 import { useExplorer } from "../explorerState";
 import { decimal } from "../lib/format";
 import { parseNeuron } from "../lib/neuron";
-import { useBlobUrl } from "../lib/useBlobUrl";
 import type { ChannelRow } from "../wire";
 import { ChannelField } from "./ChannelField";
 import { ClassPicker } from "./ClassPicker";

@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
-import { useBlobUrl } from "../lib/useBlobUrl";
+import { useBlobUrl } from "../common/hooks/useBlobUrl";
 import { usePanel } from "../state";
 import type { SampleInfo } from "../wire";
 import { addFiles } from "./addFiles";

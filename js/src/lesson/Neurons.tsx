@@ -1,9 +1,9 @@
+import { useBlobUrl } from "../common/hooks/useBlobUrl";
 import { TileGrid } from "../components/TileGrid";
 import { useExplorer } from "../explorerState";
+import type { Bytes } from "../lib/bytes";
 import { decimal } from "../lib/format";
 import { describeNeuron, parseNeuron } from "../lib/neuron";
-import { useBlobUrl } from "../lib/useBlobUrl";
-import type { Bytes } from "../wire";
 import type { Images, Recording } from "./recording";
 
 interface Entry {

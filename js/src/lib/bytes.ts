@@ -1,4 +1,5 @@
-import type { Bytes } from "../wire";
+/** Binary data as it arrives from the kernel: a DataView on a larger buffer, so mind `byteOffset`. */
+export type Bytes = DataView | ArrayBuffer | Uint8Array;
 
 /** The bytes that a view stands for, and no others of its buffer. */
 export function toUint8(data: unknown): Uint8Array<ArrayBuffer> {

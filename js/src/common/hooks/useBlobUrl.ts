@@ -1,6 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import type { Bytes } from "../wire";
-import { isEmpty, toBlob } from "./bytes";
+import { type Bytes, isEmpty, toBlob } from "../../lib/bytes";
 
 /** An address for an image's bytes, for as long as it is shown; the former one stays until the new one is there. */
 export function useBlobUrl(data: Bytes): string | undefined {
