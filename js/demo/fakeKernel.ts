@@ -1,6 +1,7 @@
 // Plays Python's part, with made-up numbers: enough to use the panel outside of Jupyter.
 
-import { defaults, type Selection, type Traits, type Which } from "../src/wire";
+import { defaults, type Selection, type Traits } from "../src/common/explorer/wire";
+import type { Which } from "../src/common/wire";
 import { FakeModel } from "./fakeModel";
 import { mapCanvas, png, sampleCanvas, visualization } from "./pictures";
 

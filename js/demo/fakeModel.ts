@@ -1,4 +1,4 @@
-import type { AnyModel } from "../src/model";
+import type { AnyModel } from "../src/common/model";
 
 type Callback = (...args: unknown[]) => void;
 

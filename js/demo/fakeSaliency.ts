@@ -1,5 +1,7 @@
 // Plays Python's part for the Saliency panel, with made-up maps that come in one after the other.
 
+import type { Traits } from "../src/common/explorer/wire";
+import type { Which } from "../src/common/wire";
 import {
   cellKey,
   type MethodInfo,
@@ -9,7 +11,6 @@ import {
   type SaliencyTraits,
   saliencyDefaults,
 } from "../src/saliencyWire";
-import type { Traits, Which } from "../src/wire";
 import { FakeModel } from "./fakeModel";
 import { png, sampleCanvas } from "./pictures";
 

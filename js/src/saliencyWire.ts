@@ -1,6 +1,5 @@
 // What Python (`spade_widgets/widgets/saliency_wire.py`) and the Saliency panel agree on, beyond what every panel has.
 
-import type { Bytes } from "./lib/bytes";
 import {
   type CommonMessage,
   type CommonReported,
@@ -8,7 +7,8 @@ import {
   commonDefaults,
   type Status,
   type Which,
-} from "./wire";
+} from "./common/wire";
+import type { Bytes } from "./lib/bytes";
 
 export const networks: readonly Which[] = ["dense", "sparse"];
 

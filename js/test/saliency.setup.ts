@@ -3,7 +3,7 @@
 import { act } from "preact/test-utils";
 import { vi } from "vitest";
 import { FakeModel } from "../demo/fakeModel";
-import type { Host } from "../src/model";
+import type { Host } from "../src/common/model";
 import saliency from "../src/panels/saliency";
 import { type CellInfo, noCell, type SaliencyTraits, saliencyDefaults } from "../src/saliencyWire";
 import { traits as explorer, png, Screen, settle } from "./panel.setup";

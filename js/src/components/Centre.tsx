@@ -1,11 +1,11 @@
 import { useRef } from "preact/hooks";
-import { useExplorer } from "../explorerState";
-import type { Centre as Choice } from "../wire";
-import { Controls } from "./Controls";
+import { useExplorer } from "../common/explorer/state";
+import type { Centre as Choice } from "../common/explorer/wire";
+import { Controls } from "../common/frame/Controls";
+import { useChildWidget } from "../common/hooks/useChildWidget";
+import { Segments } from "../common/parts/Segments";
+import { Pictures } from "../common/pictures/Pictures";
 import { PictureOptions } from "./PictureOptions";
-import { Pictures } from "./Pictures";
-import { Segments } from "./Segments";
-import { useChildWidget } from "./useChildWidget";
 
 const choices: [Choice, string][] = [
   ["visualization", "Visualization"],

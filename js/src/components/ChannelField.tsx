@@ -1,5 +1,5 @@
 import { useEffect, useState } from "preact/hooks";
-import { useExplorer } from "../explorerState";
+import { useExplorer } from "../common/explorer/state";
 import { parseNeuron, readChannel } from "../lib/neuron";
 
 /** A channel by number, or by number and place: "17", "17@3,4". */

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { useExplorer } from "../explorerState";
+import { useExplorer } from "../common/explorer/state";
 import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
 
 const SHOWN = 60;

@@ -1,13 +1,13 @@
 import { useComputed } from "@preact/signals";
+import { useExplorer } from "../common/explorer/state";
+import type { ChannelRow } from "../common/explorer/wire";
 import { useBlobUrl } from "../common/hooks/useBlobUrl";
-import { useExplorer } from "../explorerState";
+import { TileGrid } from "../common/parts/TileGrid";
 import { decimal } from "../lib/format";
 import { parseNeuron } from "../lib/neuron";
-import type { ChannelRow } from "../wire";
 import { ChannelField } from "./ChannelField";
 import { ClassPicker } from "./ClassPicker";
 import { LayerSelect } from "./LayerSelect";
-import { TileGrid } from "./TileGrid";
 
 function ChannelTile({ row }: { row: ChannelRow }) {
   const url = useBlobUrl(row.map);

@@ -1,16 +1,16 @@
 import { useState } from "preact/hooks";
-import { Announcer } from "../components/Announcer";
-import { ErrorLine } from "../components/ErrorLine";
-import { Expand, Summary } from "../components/Header";
-import { LayerTable } from "../components/LayerTable";
-import { NeuronPredictions } from "../components/NeuronPredictions";
-import { Pictures } from "../components/Pictures";
-import { Samples } from "../components/Samples";
-import { SparsityBar } from "../components/SparsityBar";
-import { TraceFacts } from "../components/TraceFacts";
-import { ExplorerContext, explorerState } from "../explorerState";
-import type { PanelState } from "../state";
-import type { ExplorerMessage, Traits } from "../wire";
+import { ExplorerContext, explorerState } from "../common/explorer/state";
+import type { ExplorerMessage, Traits } from "../common/explorer/wire";
+import { Announcer } from "../common/frame/Announcer";
+import { ErrorLine } from "../common/frame/ErrorLine";
+import { Expand, Summary } from "../common/frame/Header";
+import { Pictures } from "../common/pictures/Pictures";
+import { NeuronPredictions } from "../common/predictions/NeuronPredictions";
+import { Samples } from "../common/samples/Samples";
+import { LayerTable } from "../common/sparsity/LayerTable";
+import { SparsityBar } from "../common/sparsity/SparsityBar";
+import { TraceFacts } from "../common/sparsity/TraceFacts";
+import type { PanelState } from "../common/state";
 import { Neurons } from "./Neurons";
 import type { Images, Recording } from "./recording";
 

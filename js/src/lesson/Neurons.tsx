@@ -1,6 +1,6 @@
+import { useExplorer } from "../common/explorer/state";
 import { useBlobUrl } from "../common/hooks/useBlobUrl";
-import { TileGrid } from "../components/TileGrid";
-import { useExplorer } from "../explorerState";
+import { TileGrid } from "../common/parts/TileGrid";
 import type { Bytes } from "../lib/bytes";
 import { decimal } from "../lib/format";
 import { describeNeuron, parseNeuron } from "../lib/neuron";

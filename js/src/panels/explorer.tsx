@@ -1,23 +1,23 @@
 // The Explorer panel: a sample, a sparsity and a neuron; what excites it, and where its prediction comes from.
 
 import { useState } from "preact/hooks";
-import { Announcer } from "../components/Announcer";
+import { ExplorerContext, explorerState } from "../common/explorer/state";
+import { defaults, type ExplorerMessage, type Traits } from "../common/explorer/wire";
+import { Announcer } from "../common/frame/Announcer";
+import { Controls } from "../common/frame/Controls";
+import { ErrorLine } from "../common/frame/ErrorLine";
+import { Header } from "../common/frame/Header";
+import { mount, type RenderProps } from "../common/mount";
+import { NeuronPredictions } from "../common/predictions/NeuronPredictions";
+import { DropHint } from "../common/samples/DropHint";
+import { Samples } from "../common/samples/Samples";
+import { PlanControls } from "../common/sparsity/PlanControls";
+import { SparsityBar } from "../common/sparsity/SparsityBar";
+import { TraceFacts } from "../common/sparsity/TraceFacts";
+import type { PanelState } from "../common/state";
 import { Centre } from "../components/Centre";
-import { Controls } from "../components/Controls";
-import { DropHint } from "../components/DropHint";
-import { ErrorLine } from "../components/ErrorLine";
-import { Header } from "../components/Header";
 import { NeuronBrowser } from "../components/NeuronBrowser";
-import { NeuronPredictions } from "../components/NeuronPredictions";
-import { PlanControls } from "../components/PlanControls";
-import { Samples } from "../components/Samples";
-import { SparsityBar } from "../components/SparsityBar";
-import { TraceFacts } from "../components/TraceFacts";
 import { WhatIsLeft } from "../components/WhatIsLeft";
-import { ExplorerContext, explorerState } from "../explorerState";
-import { mount, type RenderProps } from "../mount";
-import type { PanelState } from "../state";
-import { defaults, type ExplorerMessage, type Traits } from "../wire";
 
 function Explorer({ base }: { base: PanelState<Traits, ExplorerMessage> }) {
   const [panel] = useState(() => explorerState(base));

@@ -1,9 +1,9 @@
 import { useEffect } from "preact/hooks";
+import { Popover } from "../../common/parts/Popover";
 import { toUint8 } from "../../lib/bytes";
 import { download } from "../../lib/download";
 import { type SaliencyState, useSaliency } from "../../saliencyState";
 import type { FileMessage } from "../../saliencyWire";
-import { Popover } from "../Popover";
 import { drawGrid } from "./gridPicture";
 import { stem } from "./names";
 

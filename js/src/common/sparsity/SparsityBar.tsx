@@ -1,5 +1,5 @@
 import { useRef, useState } from "preact/hooks";
-import { percent } from "../lib/format";
+import { percent } from "../../lib/format";
 import {
   MAX_SPARSITY,
   nearestStop,
@@ -10,7 +10,7 @@ import {
   stepStops,
   toPlace,
   toSparsity,
-} from "../lib/scale";
+} from "../../lib/scale";
 import { usePanel } from "../state";
 import { useHandle } from "./useHandle";
 

@@ -1,8 +1,8 @@
 import { type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import { type Viewport, whole } from "./lib/viewport";
-import type { PanelState } from "./state";
+import { type Viewport, whole } from "../../lib/viewport";
+import type { PanelState } from "../state";
 import type { ExplorerMessage, Traits } from "./wire";
 
 export interface ExplorerState extends PanelState<Traits, ExplorerMessage> {

@@ -1,5 +1,5 @@
+import { CloseIcon } from "../parts/icons";
 import { usePanel } from "../state";
-import { CloseIcon } from "./icons";
 
 /** One sentence about what went wrong; the panel goes on. */
 export function ErrorLine() {

@@ -1,8 +1,8 @@
 // Puts a panel's components on the page for one anywidget model. No state lives outside of a view.
 
 import { type ComponentChild, render as renderTree } from "preact";
-import { watchVisibility } from "./components/watchVisibility";
-import { followTheme } from "./lib/pageTheme";
+import { followTheme } from "../lib/pageTheme";
+import { watchVisibility } from "./hooks/watchVisibility";
 import { type AnyModel, connect, type Host } from "./model";
 import { createState, PanelContext, type PanelState } from "./state";
 import type { CommonTraits } from "./wire";

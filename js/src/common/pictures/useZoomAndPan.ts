@@ -1,7 +1,7 @@
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
-import type { ExplorerState } from "../explorerState";
-import { pan, whole, zoom } from "../lib/viewport";
+import { pan, whole, zoom } from "../../lib/viewport";
+import type { ExplorerState } from "../explorer/state";
 
 const KEY_STEP = 0.15;
 

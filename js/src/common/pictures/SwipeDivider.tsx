@@ -1,5 +1,5 @@
 import type { RefObject } from "preact";
-import { useExplorer } from "../explorerState";
+import { useExplorer } from "../explorer/state";
 
 /** The line between the two pictures: left of it dense, right of it the trace. By pointer and by arrow keys. */
 export function SwipeDivider({ stage }: { stage: RefObject<HTMLElement | null> }) {

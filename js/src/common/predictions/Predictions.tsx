@@ -1,6 +1,6 @@
-import { percent } from "../lib/format";
+import { percent } from "../../lib/format";
+import { isStale } from "../sparsity/TraceFacts";
 import { usePanel } from "../state";
-import { isStale } from "./TraceFacts";
 
 function Bar({ share, which }: { share: number | null; which: "dense" | "sparse" }) {
   return (

@@ -1,5 +1,5 @@
 import { useEffect } from "preact/hooks";
-import { seconds } from "../lib/format";
+import { seconds } from "../../lib/format";
 import { usePanel } from "../state";
 import type { Status } from "../wire";
 

@@ -1,5 +1,5 @@
-import { useExplorer } from "../explorerState";
-import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
+import { classIndex, logitNeuron, parseNeuron } from "../../lib/neuron";
+import { useExplorer } from "../explorer/state";
 import { Predictions } from "./Predictions";
 
 /** A class's name shows that class as the neuron; `has`: which neurons there are, where not all can be shown. */

@@ -1,7 +1,7 @@
 // The thin adapter between an anywidget model and plain state: a signal a trait, and one way back.
 
 import { batch, type ReadonlySignal, type Signal, signal } from "@preact/signals";
-import { type Throttled, throttle } from "./lib/throttle";
+import { type Throttled, throttle } from "../lib/throttle";
 
 type Callback = (...args: unknown[]) => void;
 

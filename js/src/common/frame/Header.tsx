@@ -1,8 +1,8 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { copyText } from "../lib/clipboard";
-import { short } from "../lib/format";
+import { copyText } from "../../lib/clipboard";
+import { short } from "../../lib/format";
+import { ExpandIcon } from "../parts/icons";
 import { usePanel } from "../state";
-import { ExpandIcon } from "./icons";
 import { StatusChip } from "./StatusChip";
 
 function CopyCode() {

@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { Picture } from "../wire";
+import type { Picture } from "../explorer/wire";
 
 const PATIENCE_MS = 250;
 

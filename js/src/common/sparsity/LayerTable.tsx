@@ -1,4 +1,4 @@
-import { count, percent } from "../lib/format";
+import { count, percent } from "../../lib/format";
 import { usePanel } from "../state";
 import { isTrace } from "./TraceFacts";
 

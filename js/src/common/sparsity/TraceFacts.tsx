@@ -1,4 +1,4 @@
-import { count, median, percent, seconds } from "../lib/format";
+import { count, median, percent, seconds } from "../../lib/format";
 import { type PanelState, usePanel } from "../state";
 import type { TraceInfo } from "../wire";
 

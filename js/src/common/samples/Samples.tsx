@@ -1,10 +1,10 @@
 import { useEffect, useRef } from "preact/hooks";
-import { useBlobUrl } from "../common/hooks/useBlobUrl";
+import { useBlobUrl } from "../hooks/useBlobUrl";
+import { PlusIcon } from "../parts/icons";
+import { TileGrid } from "../parts/TileGrid";
 import { usePanel } from "../state";
 import type { SampleInfo } from "../wire";
 import { addFiles } from "./addFiles";
-import { PlusIcon } from "./icons";
-import { TileGrid } from "./TileGrid";
 
 /** Pixels kept free around the chosen thumbnail, for its outline. */
 const EDGE = 6;

@@ -1,8 +1,8 @@
 import { useRef } from "preact/hooks";
-import { useExplorer } from "../explorerState";
-import { describeNeuron } from "../lib/neuron";
-import { whole, zoom } from "../lib/viewport";
-import { MinusIcon, PlusIcon } from "./icons";
+import { describeNeuron } from "../../lib/neuron";
+import { whole, zoom } from "../../lib/viewport";
+import { useExplorer } from "../explorer/state";
+import { MinusIcon, PlusIcon } from "../parts/icons";
 import { PictureView } from "./PictureView";
 import { SwipeDivider } from "./SwipeDivider";
 

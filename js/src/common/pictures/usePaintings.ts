@@ -1,11 +1,12 @@
 import { batch, effect, type Signal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
-import type { ExplorerState } from "../explorerState";
-import { isEmpty } from "../lib/bytes";
-import { leaveGhost } from "../lib/ghost";
-import { createPainter } from "../lib/painter";
-import type { FrameMessage, Which } from "../wire";
+import { isEmpty } from "../../lib/bytes";
+import { leaveGhost } from "../../lib/ghost";
+import { createPainter } from "../../lib/painter";
+import type { ExplorerState } from "../explorer/state";
+import type { FrameMessage } from "../explorer/wire";
+import type { Which } from "../wire";
 
 interface Paintings {
   /** Nothing was drawn yet. */
