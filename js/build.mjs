@@ -24,7 +24,15 @@ const options = {
         ...panels.map((name) => ({ in: `src/styles/${name}.css`, out: name })),
       ]
     : bundles.flatMap((name) => [
-        { in: name === "lesson" ? "src/lesson/main.tsx" : `src/panels/${name}.tsx`, out: name },
+        {
+          in:
+            name === "lesson"
+              ? "src/lesson/main.tsx"
+              : name === "saliency"
+                ? "src/panels/saliency.tsx"
+                : `src/panels/${name}/main.tsx`,
+          out: name,
+        },
         { in: `src/styles/${name}.css`, out: name },
       ]),
   outdir,

@@ -5,7 +5,7 @@ import { vi } from "vitest";
 import { FakeModel } from "../demo/fakeModel";
 import { defaults, type Traits } from "../src/common/explorer/wire";
 import type { Host } from "../src/common/model";
-import explorer from "../src/panels/explorer";
+import explorer from "../src/panels/explorer/main";
 
 export const png = (mark = 0) => {
   const buffer = new Uint8Array([5, 5, 0x89, 0x50, 0x4e, 0x47, mark]).buffer;

@@ -1,7 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { useExplorer } from "../common/explorer/state";
-import { useChildWidget } from "../common/hooks/useChildWidget";
-import { LayerTable } from "../common/sparsity/LayerTable";
+import { useExplorer } from "../../common/explorer/state";
+import { useChildWidget } from "../../common/hooks/useChildWidget";
+import { LayerTable } from "../../common/sparsity/LayerTable";
 
 const PATIENCE_MS = 20_000;
 

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { useExplorer } from "../common/explorer/state";
-import { classIndex, logitNeuron, parseNeuron } from "../lib/neuron";
+import { useExplorer } from "../../common/explorer/state";
+import { classIndex, logitNeuron, parseNeuron } from "../../lib/neuron";
 
 const SHOWN = 60;
 

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
-import { useExplorer } from "../common/explorer/state";
-import { parseNeuron, readChannel } from "../lib/neuron";
+import { useExplorer } from "../../common/explorer/state";
+import { parseNeuron, readChannel } from "../../lib/neuron";
 
 /** A channel by number, or by number and place: "17", "17@3,4". */
 export function ChannelField() {

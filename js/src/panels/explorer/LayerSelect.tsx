@@ -1,5 +1,5 @@
-import { useExplorer } from "../common/explorer/state";
-import type { LayerInfo } from "../common/explorer/wire";
+import { useExplorer } from "../../common/explorer/state";
+import type { LayerInfo } from "../../common/explorer/wire";
 
 const units: Record<LayerInfo["kind"], string> = { conv: "channels", linear: "outputs", block: "channels" };
 

@@ -1,6 +1,6 @@
-import { useExplorer } from "../common/explorer/state";
-import { Popover } from "../common/parts/Popover";
-import { Segments } from "../common/parts/Segments";
+import { useExplorer } from "../../common/explorer/state";
+import { Popover } from "../../common/parts/Popover";
+import { Segments } from "../../common/parts/Segments";
 
 const images: [string, string, string][] = [
   ["fourier", "Fourier", "Lucent's: every frequency is free"],

@@ -1,23 +1,23 @@
 // The Explorer panel: a sample, a sparsity and a neuron; what excites it, and where its prediction comes from.
 
 import { useState } from "preact/hooks";
-import { ExplorerContext, explorerState } from "../common/explorer/state";
-import { defaults, type ExplorerMessage, type Traits } from "../common/explorer/wire";
-import { Announcer } from "../common/frame/Announcer";
-import { Controls } from "../common/frame/Controls";
-import { ErrorLine } from "../common/frame/ErrorLine";
-import { Header } from "../common/frame/Header";
-import { mount, type RenderProps } from "../common/mount";
-import { NeuronPredictions } from "../common/predictions/NeuronPredictions";
-import { DropHint } from "../common/samples/DropHint";
-import { Samples } from "../common/samples/Samples";
-import { PlanControls } from "../common/sparsity/PlanControls";
-import { SparsityBar } from "../common/sparsity/SparsityBar";
-import { TraceFacts } from "../common/sparsity/TraceFacts";
-import type { PanelState } from "../common/state";
-import { Centre } from "../components/Centre";
-import { NeuronBrowser } from "../components/NeuronBrowser";
-import { WhatIsLeft } from "../components/WhatIsLeft";
+import { ExplorerContext, explorerState } from "../../common/explorer/state";
+import { defaults, type ExplorerMessage, type Traits } from "../../common/explorer/wire";
+import { Announcer } from "../../common/frame/Announcer";
+import { Controls } from "../../common/frame/Controls";
+import { ErrorLine } from "../../common/frame/ErrorLine";
+import { Header } from "../../common/frame/Header";
+import { mount, type RenderProps } from "../../common/mount";
+import { NeuronPredictions } from "../../common/predictions/NeuronPredictions";
+import { DropHint } from "../../common/samples/DropHint";
+import { Samples } from "../../common/samples/Samples";
+import { PlanControls } from "../../common/sparsity/PlanControls";
+import { SparsityBar } from "../../common/sparsity/SparsityBar";
+import { TraceFacts } from "../../common/sparsity/TraceFacts";
+import type { PanelState } from "../../common/state";
+import { Centre } from "./Centre";
+import { NeuronBrowser } from "./NeuronBrowser";
+import { WhatIsLeft } from "./WhatIsLeft";
 
 function Explorer({ base }: { base: PanelState<Traits, ExplorerMessage> }) {
   const [panel] = useState(() => explorerState(base));

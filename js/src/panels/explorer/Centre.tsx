@@ -1,10 +1,10 @@
 import { useRef } from "preact/hooks";
-import { useExplorer } from "../common/explorer/state";
-import type { Centre as Choice } from "../common/explorer/wire";
-import { Controls } from "../common/frame/Controls";
-import { useChildWidget } from "../common/hooks/useChildWidget";
-import { Segments } from "../common/parts/Segments";
-import { Pictures } from "../common/pictures/Pictures";
+import { useExplorer } from "../../common/explorer/state";
+import type { Centre as Choice } from "../../common/explorer/wire";
+import { Controls } from "../../common/frame/Controls";
+import { useChildWidget } from "../../common/hooks/useChildWidget";
+import { Segments } from "../../common/parts/Segments";
+import { Pictures } from "../../common/pictures/Pictures";
 import { PictureOptions } from "./PictureOptions";
 
 const choices: [Choice, string][] = [

@@ -1,10 +1,10 @@
 import { useComputed } from "@preact/signals";
-import { useExplorer } from "../common/explorer/state";
-import type { ChannelRow } from "../common/explorer/wire";
-import { useBlobUrl } from "../common/hooks/useBlobUrl";
-import { TileGrid } from "../common/parts/TileGrid";
-import { decimal } from "../lib/format";
-import { parseNeuron } from "../lib/neuron";
+import { useExplorer } from "../../common/explorer/state";
+import type { ChannelRow } from "../../common/explorer/wire";
+import { useBlobUrl } from "../../common/hooks/useBlobUrl";
+import { TileGrid } from "../../common/parts/TileGrid";
+import { decimal } from "../../lib/format";
+import { parseNeuron } from "../../lib/neuron";
 import { ChannelField } from "./ChannelField";
 import { ClassPicker } from "./ClassPicker";
 import { LayerSelect } from "./LayerSelect";
