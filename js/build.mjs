@@ -25,12 +25,7 @@ const options = {
       ]
     : bundles.flatMap((name) => [
         {
-          in:
-            name === "lesson"
-              ? "src/lesson/main.tsx"
-              : name === "saliency"
-                ? "src/panels/saliency.tsx"
-                : `src/panels/${name}/main.tsx`,
+          in: name === "lesson" ? "src/lesson/main.tsx" : `src/panels/${name}/main.tsx`,
           out: name,
         },
         { in: `src/styles/${name}.css`, out: name },

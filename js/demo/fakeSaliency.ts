@@ -10,7 +10,7 @@ import {
   noCell,
   type SaliencyTraits,
   saliencyDefaults,
-} from "../src/saliencyWire";
+} from "../src/panels/saliency/wire";
 import { FakeModel } from "./fakeModel";
 import { png, sampleCanvas } from "./pictures";
 

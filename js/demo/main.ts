@@ -1,6 +1,6 @@
 // A panel outside of Jupyter: demo/index.html?panel=saliency&theme=dark&width=760&classes=1000&views=2&error=…
 import explorer from "../src/panels/explorer/main";
-import saliency from "../src/panels/saliency";
+import saliency from "../src/panels/saliency/main";
 import { startFakeKernel } from "./fakeKernel";
 import { startFakeSaliency } from "./fakeSaliency";
 

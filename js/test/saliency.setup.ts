@@ -4,8 +4,8 @@ import { act } from "preact/test-utils";
 import { vi } from "vitest";
 import { FakeModel } from "../demo/fakeModel";
 import type { Host } from "../src/common/model";
-import saliency from "../src/panels/saliency";
-import { type CellInfo, noCell, type SaliencyTraits, saliencyDefaults } from "../src/saliencyWire";
+import saliency from "../src/panels/saliency/main";
+import { type CellInfo, noCell, type SaliencyTraits, saliencyDefaults } from "../src/panels/saliency/wire";
 import { traits as explorer, png, Screen, settle } from "./panel.setup";
 
 /** float32 values as they come from a kernel: a view at an odd offset of a larger buffer. */

@@ -1,9 +1,9 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { afterEach, expect, test, vi } from "vitest";
-import { columnsInLine } from "../src/components/saliency/Grid";
-import { stepSpot } from "../src/components/saliency/MapFrame";
 import { toUint8 } from "../src/lib/bytes";
+import { columnsInLine } from "../src/panels/saliency/maps/Grid";
+import { stepSpot } from "../src/panels/saliency/maps/MapFrame";
 import { find, press, settle } from "./panel.setup";
 import { cell, floats, type Mounted, mount, traits } from "./saliency.setup";
 

@@ -1,6 +1,6 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import { scaleOf } from "../../lib/maps";
-import { useSaliency } from "../../saliencyState";
+import { scaleOf } from "../../../lib/maps";
+import { useSaliency } from "../state";
 import { Column } from "./Column";
 import { MapFrame } from "./MapFrame";
 import { useMapCanvas } from "./useMapCanvas";

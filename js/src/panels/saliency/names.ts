@@ -1,6 +1,6 @@
 import type { Which } from "../../common/wire";
 import { fileStem } from "../../lib/format";
-import type { SaliencyState } from "../../saliencyState";
+import type { SaliencyState } from "./state";
 
 /** What the two rows are called: as titles, and in a sentence. */
 export const rowTitles: Record<Which, string> = { dense: "Dense", sparse: "Trace" };

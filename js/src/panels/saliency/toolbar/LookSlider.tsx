@@ -1,5 +1,5 @@
 import { useEffect, useRef } from "preact/hooks";
-import { useSaliency } from "../../saliencyState";
+import { useSaliency } from "../state";
 
 interface Props {
   name: "opacity" | "clip";

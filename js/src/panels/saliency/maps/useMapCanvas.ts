@@ -1,8 +1,8 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect } from "preact/hooks";
-import type { SaliencyMap, Scale } from "../../lib/maps";
-import { paintMap } from "../../lib/paintMap";
-import { useSaliency } from "../../saliencyState";
+import type { SaliencyMap, Scale } from "../../../lib/maps";
+import { paintMap } from "../../../lib/paintMap";
+import { useSaliency } from "../state";
 
 /** Keeps a canvas up to date: a map (or none) over the sample, pixel for pixel. */
 export function useMapCanvas(

@@ -1,6 +1,6 @@
 import { batch } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { type SaliencyState, type Spot, useSaliency } from "../../saliencyState";
+import { type SaliencyState, type Spot, useSaliency } from "../state";
 
 interface Props {
   label: string;

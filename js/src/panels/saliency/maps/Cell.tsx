@@ -1,15 +1,15 @@
 import { useRef } from "preact/hooks";
-import { SaveIcon } from "../../common/parts/icons";
-import type { Which } from "../../common/wire";
-import { download } from "../../lib/download";
-import { figure, percent, seconds } from "../../lib/format";
-import type { SaliencyMap, Scale } from "../../lib/maps";
-import { npy } from "../../lib/npy";
-import { type SaliencyState, type Spot, useSaliency } from "../../saliencyState";
-import { type CellInfo, cellKey, type MethodInfo, type Metrics, noCell } from "../../saliencyWire";
+import { SaveIcon } from "../../../common/parts/icons";
+import type { Which } from "../../../common/wire";
+import { download } from "../../../lib/download";
+import { figure, percent, seconds } from "../../../lib/format";
+import type { SaliencyMap, Scale } from "../../../lib/maps";
+import { npy } from "../../../lib/npy";
+import { rowNames, rowTitles, stem } from "../names";
+import { type SaliencyState, type Spot, useSaliency } from "../state";
+import { type CellInfo, cellKey, type MethodInfo, type Metrics, noCell } from "../wire";
 import { ColorBar } from "./ColorBar";
 import { MapFrame } from "./MapFrame";
-import { rowNames, rowTitles, stem } from "./names";
 import { useMapCanvas } from "./useMapCanvas";
 
 /** How far the map is, in a few words. */

@@ -1,6 +1,6 @@
-import { Controls } from "../../common/frame/Controls";
-import { Segments } from "../../common/parts/Segments";
-import { useSaliency } from "../../saliencyState";
+import { Controls } from "../../../common/frame/Controls";
+import { Segments } from "../../../common/parts/Segments";
+import { useSaliency } from "../state";
 import { ColormapPicker } from "./ColormapPicker";
 import { ExportMenu } from "./ExportMenu";
 import { LookSlider } from "./LookSlider";

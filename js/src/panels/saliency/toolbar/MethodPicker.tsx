@@ -1,6 +1,6 @@
 import { useRef } from "preact/hooks";
-import { Popover } from "../../common/parts/Popover";
-import { useSaliency } from "../../saliencyState";
+import { Popover } from "../../../common/parts/Popover";
+import { useSaliency } from "../state";
 
 /** Which methods are the columns: each with what it does, in a sentence. */
 export function MethodPicker() {

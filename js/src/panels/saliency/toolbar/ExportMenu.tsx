@@ -1,11 +1,11 @@
 import { useEffect } from "preact/hooks";
-import { Popover } from "../../common/parts/Popover";
-import { toUint8 } from "../../lib/bytes";
-import { download } from "../../lib/download";
-import { type SaliencyState, useSaliency } from "../../saliencyState";
-import type { FileMessage } from "../../saliencyWire";
+import { Popover } from "../../../common/parts/Popover";
+import { toUint8 } from "../../../lib/bytes";
+import { download } from "../../../lib/download";
+import { stem } from "../names";
+import { type SaliencyState, useSaliency } from "../state";
+import type { FileMessage } from "../wire";
 import { drawGrid } from "./gridPicture";
-import { stem } from "./names";
 
 function isFile(message: unknown): message is FileMessage {
   const { type, name } = (message ?? {}) as { type?: unknown; name?: unknown };

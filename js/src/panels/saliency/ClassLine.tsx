@@ -1,5 +1,5 @@
 import { percent } from "../../lib/format";
-import { useSaliency } from "../../saliencyState";
+import { useSaliency } from "./state";
 
 /** Whose maps these are: a class, by default the one that the dense model predicts. */
 export function ClassLine() {

@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useChildWidget } from "../../common/hooks/useChildWidget";
-import { useSaliency } from "../../saliencyState";
+import { useSaliency } from "./state";
 
 /** Insertion and deletion of all maps on screen: a Plotly figure, made when it is first looked at. */
 export function Curves() {

@@ -1,9 +1,9 @@
-import { InfoIcon } from "../../common/parts/icons";
-import { Popover } from "../../common/parts/Popover";
-import type { Which } from "../../common/wire";
-import { readMap, type Scale, scaleOf } from "../../lib/maps";
-import { type SaliencyState, useSaliency } from "../../saliencyState";
-import { type MethodInfo, mapTrait, networks } from "../../saliencyWire";
+import { InfoIcon } from "../../../common/parts/icons";
+import { Popover } from "../../../common/parts/Popover";
+import type { Which } from "../../../common/wire";
+import { readMap, type Scale, scaleOf } from "../../../lib/maps";
+import { type SaliencyState, useSaliency } from "../state";
+import { type MethodInfo, mapTrait, networks } from "../wire";
 import { Cell } from "./Cell";
 import { ColorBar } from "./ColorBar";
 

@@ -1,30 +1,25 @@
 // The Saliency panel: where in a sample the prediction comes from, in the dense model and in its trace.
 
 import { useEffect, useState } from "preact/hooks";
-import { Announcer } from "../common/frame/Announcer";
-import { Controls } from "../common/frame/Controls";
-import { ErrorLine } from "../common/frame/ErrorLine";
-import { Header, StopResume } from "../common/frame/Header";
-import { StatusChip } from "../common/frame/StatusChip";
-import { mount, type RenderProps } from "../common/mount";
-import { Predictions } from "../common/predictions/Predictions";
-import { DropHint } from "../common/samples/DropHint";
-import { Samples } from "../common/samples/Samples";
-import { PlanControls } from "../common/sparsity/PlanControls";
-import { SparsityBar } from "../common/sparsity/SparsityBar";
-import { TraceFacts } from "../common/sparsity/TraceFacts";
-import type { PanelState } from "../common/state";
-import { ClassLine } from "../components/saliency/ClassLine";
-import { Curves } from "../components/saliency/Curves";
-import { Grid } from "../components/saliency/Grid";
-import { Toolbar } from "../components/saliency/Toolbar";
-import { SaliencyContext, type SaliencyState, saliencyState } from "../saliencyState";
-import {
-  type MethodInfo,
-  type SaliencyMessage,
-  type SaliencyTraits,
-  saliencyDefaults,
-} from "../saliencyWire";
+import { Announcer } from "../../common/frame/Announcer";
+import { Controls } from "../../common/frame/Controls";
+import { ErrorLine } from "../../common/frame/ErrorLine";
+import { Header, StopResume } from "../../common/frame/Header";
+import { StatusChip } from "../../common/frame/StatusChip";
+import { mount, type RenderProps } from "../../common/mount";
+import { Predictions } from "../../common/predictions/Predictions";
+import { DropHint } from "../../common/samples/DropHint";
+import { Samples } from "../../common/samples/Samples";
+import { PlanControls } from "../../common/sparsity/PlanControls";
+import { SparsityBar } from "../../common/sparsity/SparsityBar";
+import { TraceFacts } from "../../common/sparsity/TraceFacts";
+import type { PanelState } from "../../common/state";
+import { ClassLine } from "./ClassLine";
+import { Curves } from "./Curves";
+import { Grid } from "./maps/Grid";
+import { SaliencyContext, type SaliencyState, saliencyState } from "./state";
+import { Toolbar } from "./toolbar/Toolbar";
+import { type MethodInfo, type SaliencyMessage, type SaliencyTraits, saliencyDefaults } from "./wire";
 
 function paused({ traits }: SaliencyState): boolean {
   return Object.values(traits.cells.value).some((cell) => cell.state === "stopped");

@@ -1,4 +1,4 @@
-// What Python (`spade_widgets/widgets/saliency_wire.py`) and the Saliency panel agree on, beyond what every panel has.
+// What Python (`spade_widgets/widgets/saliency/wire.py`) and the Saliency panel agree on, beyond what every panel has.
 
 import {
   type CommonMessage,
@@ -7,8 +7,8 @@ import {
   commonDefaults,
   type Status,
   type Which,
-} from "./common/wire";
-import type { Bytes } from "./lib/bytes";
+} from "../../common/wire";
+import type { Bytes } from "../../lib/bytes";
 
 export const networks: readonly Which[] = ["dense", "sparse"];
 

@@ -1,11 +1,11 @@
-import { gradientStops } from "../../lib/colormaps";
-import { figure, percent } from "../../lib/format";
-import { type SaliencyMap, type Scale, scaleOf, tableRange } from "../../lib/maps";
-import { paintMap } from "../../lib/paintMap";
-import type { SaliencyState } from "../../saliencyState";
-import { cellKey, networks } from "../../saliencyWire";
-import { measureColumn } from "./Column";
-import { rowTitles } from "./names";
+import { gradientStops } from "../../../lib/colormaps";
+import { figure, percent } from "../../../lib/format";
+import { type SaliencyMap, type Scale, scaleOf, tableRange } from "../../../lib/maps";
+import { paintMap } from "../../../lib/paintMap";
+import { measureColumn } from "../maps/Column";
+import { rowTitles } from "../names";
+import type { SaliencyState } from "../state";
+import { cellKey, networks } from "../wire";
 
 const GAP = 16;
 const LINE = 20;

@@ -1,7 +1,7 @@
-import { Popover } from "../../common/parts/Popover";
-import { TileGrid } from "../../common/parts/TileGrid";
-import { colormap, colormapKeys, gradient } from "../../lib/colormaps";
-import { useSaliency } from "../../saliencyState";
+import { Popover } from "../../../common/parts/Popover";
+import { TileGrid } from "../../../common/parts/TileGrid";
+import { colormap, colormapKeys, gradient } from "../../../lib/colormaps";
+import { useSaliency } from "../state";
 
 interface Choice {
   key: string;

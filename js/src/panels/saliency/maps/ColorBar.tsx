@@ -1,6 +1,6 @@
-import { gradient } from "../../lib/colormaps";
-import { figure } from "../../lib/format";
-import { type Scale, tableRange } from "../../lib/maps";
+import { gradient } from "../../../lib/colormaps";
+import { figure } from "../../../lib/format";
+import { type Scale, tableRange } from "../../../lib/maps";
 
 /** What the colours mean, in numbers. */
 export function ColorBar({ scale, clip }: { scale: Scale; clip: number }) {

@@ -3,10 +3,10 @@
 import { batch, computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import type { PanelState } from "./common/state";
-import { isEmpty, toBlob } from "./lib/bytes";
-import { outlinePath } from "./lib/outline";
-import type { Look, MethodInfo, SaliencyMessage, SaliencyTraits } from "./saliencyWire";
+import type { PanelState } from "../../common/state";
+import { isEmpty, toBlob } from "../../lib/bytes";
+import { outlinePath } from "../../lib/outline";
+import type { Look, MethodInfo, SaliencyMessage, SaliencyTraits } from "./wire";
 
 /** A pixel of the sample. */
 export interface Spot {
