@@ -25,7 +25,7 @@ const options = {
       ]
     : bundles.flatMap((name) => [
         {
-          in: name === "lesson" ? "src/lesson/main.tsx" : `src/panels/${name}/main.tsx`,
+          in: `src/panels/${name}/main.tsx`,
           out: name,
         },
         { in: `src/styles/${name}.css`, out: name },

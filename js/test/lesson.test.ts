@@ -3,8 +3,8 @@ import { expect, test } from "vitest";
 import { defaults, type Traits } from "../src/common/explorer/wire";
 import { connect } from "../src/common/model";
 import type { TraceInfo } from "../src/common/wire";
-import { RecordedModel } from "../src/lesson/recordedModel";
-import { imagesOf, type RecordedSample, type Recording, type Shot } from "../src/lesson/recording";
+import { RecordedModel } from "../src/panels/lesson/recordedModel";
+import { imagesOf, type RecordedSample, type Recording, type Shot } from "../src/panels/lesson/recording";
 import { traits } from "./panel.setup";
 
 const sparsities = [0.5, 0.9];

@@ -1,9 +1,9 @@
-import { useExplorer } from "../common/explorer/state";
-import { useBlobUrl } from "../common/hooks/useBlobUrl";
-import { TileGrid } from "../common/parts/TileGrid";
-import type { Bytes } from "../lib/bytes";
-import { decimal } from "../lib/format";
-import { describeNeuron, parseNeuron } from "../lib/neuron";
+import { useExplorer } from "../../common/explorer/state";
+import { useBlobUrl } from "../../common/hooks/useBlobUrl";
+import { TileGrid } from "../../common/parts/TileGrid";
+import type { Bytes } from "../../lib/bytes";
+import { decimal } from "../../lib/format";
+import { describeNeuron, parseNeuron } from "../../lib/neuron";
 import type { Images, Recording } from "./recording";
 
 interface Entry {

@@ -1,6 +1,6 @@
-import { defaults, type Picture, type Traits } from "../common/explorer/wire";
-import type { AnyModel } from "../common/model";
-import { nearestStop } from "../lib/scale";
+import { defaults, type Picture, type Traits } from "../../common/explorer/wire";
+import type { AnyModel } from "../../common/model";
+import { nearestStop } from "../../lib/scale";
 import type { Images, RecordedTrace, Recording, Shot } from "./recording";
 
 type Callback = (...args: unknown[]) => void;

@@ -1,7 +1,7 @@
 // A lesson: the file's own script. Nothing is asked of a kernel or of the network.
 
-import { defaults, type ExplorerMessage, type Traits } from "../common/explorer/wire";
-import { mount } from "../common/mount";
+import { defaults, type ExplorerMessage, type Traits } from "../../common/explorer/wire";
+import { mount } from "../../common/mount";
 import { Lesson } from "./Lesson";
 import { RecordedModel } from "./recordedModel";
 import { imagesOf, type Recording } from "./recording";

@@ -1,16 +1,16 @@
 import { useState } from "preact/hooks";
-import { ExplorerContext, explorerState } from "../common/explorer/state";
-import type { ExplorerMessage, Traits } from "../common/explorer/wire";
-import { Announcer } from "../common/frame/Announcer";
-import { ErrorLine } from "../common/frame/ErrorLine";
-import { Expand, Summary } from "../common/frame/Header";
-import { Pictures } from "../common/pictures/Pictures";
-import { NeuronPredictions } from "../common/predictions/NeuronPredictions";
-import { Samples } from "../common/samples/Samples";
-import { LayerTable } from "../common/sparsity/LayerTable";
-import { SparsityBar } from "../common/sparsity/SparsityBar";
-import { TraceFacts } from "../common/sparsity/TraceFacts";
-import type { PanelState } from "../common/state";
+import { ExplorerContext, explorerState } from "../../common/explorer/state";
+import type { ExplorerMessage, Traits } from "../../common/explorer/wire";
+import { Announcer } from "../../common/frame/Announcer";
+import { ErrorLine } from "../../common/frame/ErrorLine";
+import { Expand, Summary } from "../../common/frame/Header";
+import { Pictures } from "../../common/pictures/Pictures";
+import { NeuronPredictions } from "../../common/predictions/NeuronPredictions";
+import { Samples } from "../../common/samples/Samples";
+import { LayerTable } from "../../common/sparsity/LayerTable";
+import { SparsityBar } from "../../common/sparsity/SparsityBar";
+import { TraceFacts } from "../../common/sparsity/TraceFacts";
+import type { PanelState } from "../../common/state";
 import { Neurons } from "./Neurons";
 import type { Images, Recording } from "./recording";
 

@@ -1,6 +1,6 @@
-// What a lesson's file holds: `spade_widgets/widgets/export_record.py` writes it. Keep the two sides in step.
+// What a lesson's file holds: `spade_widgets/widgets/lesson/record.py` writes it. Keep the two sides in step.
 
-import type { AppInfo, PredictionRow, TraceInfo } from "../common/wire";
+import type { AppInfo, PredictionRow, TraceInfo } from "../../common/wire";
 
 /** A picture that came to its end; `image` is its number in the list of images. */
 export interface Shot {
