@@ -21,14 +21,11 @@ const options = {
   entryPoints: demo
     ? [
         { in: "demo/main.ts", out: "demo" },
-        ...panels.map((name) => ({ in: `src/styles/${name}.css`, out: name })),
+        ...panels.map((name) => ({ in: `src/panels/${name}/main.css`, out: name })),
       ]
     : bundles.flatMap((name) => [
-        {
-          in: `src/panels/${name}/main.tsx`,
-          out: name,
-        },
-        { in: `src/styles/${name}.css`, out: name },
+        { in: `src/panels/${name}/main.tsx`, out: name },
+        { in: `src/panels/${name}/main.css`, out: name },
       ]),
   outdir,
   bundle: true,
