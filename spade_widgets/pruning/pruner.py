@@ -49,10 +49,12 @@ class Sketch:
     Attributes:
         dense: the classifier.
         weights: layer name → pruned weight.
+        solver: the solver's name.
     """
 
     dense: ImageClassifier
     weights: Mapping[str, Tensor]
+    solver: str
 
     def module(self) -> nn.Module:
         """See `Trace.module`."""
@@ -104,7 +106,9 @@ class Pruner:
             solved = yield from within(steps, done, len(calibrated))
             for layers, layer in zip(weights, solved, strict=True):
                 layers[name] = layer
-        yield Solved("measuring", 0, len(calibrated), tuple(Sketch(self.classifier, layers) for layers in weights))
+        yield Solved(
+            "measuring", 0, len(calibrated), tuple(Sketch(self.classifier, layers, self.method) for layers in weights)
+        )
         pruned: list[dict[str, Pruned]] = [{} for _ in plans]
         for done, name in enumerate(calibrated):
             if done:

@@ -111,9 +111,17 @@ class Cache:
 
     # What things are called
 
-    def trace_name(self, sample: Sample, plan: SparsityPlan, solver: str) -> Name | None:
-        """Names a trace."""
-        return self._name("trace", lambda: self._trace(sample, plan, solver, self._augmentations, self._seed))
+    def trace_name(
+        self, sample: Sample, plan: SparsityPlan, solver: str, sequential: bool = False, fidelity: float | None = None
+    ) -> Name | None:
+        """Names a trace; with a fidelity, the plan says its layers alone."""
+
+        def said() -> Plain:
+            layers = plan.sparsities if fidelity is None else dict.fromkeys(plan.layers)
+            made = self._trace(sample, layers, solver, self._augmentations, self._seed, sequential)
+            return made if fidelity is None else {**made, "fidelity": fidelity}
+
+        return self._name("trace", said)
 
     def picture_name(self, network: Network, subject: Subject) -> Name | None:
         """Names a neuron's pictures after all steps."""
@@ -264,11 +272,20 @@ class Cache:
             seen = self._seen[sample.id] = tensor_digest(self._classifier.view(sample))
         return {"id": sample.id, "seen": seen}
 
-    def _trace(self, sample: Sample, plan: SparsityPlan, solver: str, augmentations: int, seed: int) -> Plain:
+    def _trace(
+        self,
+        sample: Sample,
+        plan: Mapping[str, float | None],
+        solver: str,
+        augmentations: int,
+        seed: int,
+        sequential: bool,
+    ) -> Plain:
         return {
             "sample": self._sample(sample),
-            "plan": dict(plan.sparsities),
+            "plan": dict(plan),
             "solver": solver,
+            "sequential": sequential,
             "augmentations": augmentations,
             "seed": seed,
         }
@@ -277,7 +294,7 @@ class Cache:
         """Names a trace by what makes it; None is the dense network."""
         if isinstance(network, Trace):
             t = network
-            return self._trace(t.sample, t.plan, t.solver, t.augmentations, t.seed)
+            return self._trace(t.sample, t.plan.sparsities, t.solver, t.augmentations, t.seed, t.sequential)
         if network is not self._classifier:
             raise TypeError(f"a {type(network).__name__} has no name")
         return None

@@ -199,7 +199,7 @@ def _follow(session: Session, selection: Selection, screen: OnScreen, network: T
         return
     origin, subject = _origin(session, selection, network), _subject(session, selection)
     morph = screen.follow(network, subject, origin)
-    if morph is None and origin.augmentations < session.augmentations:
+    if morph is None and origin != _origin(session, selection):  # a draft
         morph = screen.begin(network, subject, origin)
     if morph is not None:
         morph.step()
@@ -239,9 +239,13 @@ def _show(
     yield Rendered(which, renderer)
 
 
-def _origin(session: Session, selection: Selection, network: Network | None = None) -> Origin:
+def _origin(session: Session, selection: Selection, network: Trace | Sketch | None = None) -> Origin:
+    """Of the trace that is asked for, or of a network that is a draft of it."""
+    pruning = selection.pruning
     augmentations = network.augmentations if isinstance(network, Trace) else session.augmentations
-    return Origin(selection.sample, selection.pruning, augmentations)
+    solver = session.solver(pruning) if network is None else network.solver
+    sequential = pruning.sequential if network is None else isinstance(network, Trace) and network.sequential
+    return Origin(selection.sample, pruning, augmentations, solver, sequential)
 
 
 def _subject(session: Session, selection: Selection) -> Subject:

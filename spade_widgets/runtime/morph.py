@@ -30,21 +30,33 @@ SHARE = 0.85
 
 @dataclass(frozen=True)
 class Origin:
-    """What a picture was made under."""
+    """What a picture was made under.
+
+    Attributes:
+        sample, pruning: what was asked for.
+        augmentations, solver: of the trace or the draft of it.
+        sequential: whether that was pruned block by block.
+    """
 
     sample: Sample
     pruning: Pruning
     augmentations: int
+    solver: str
+    sequential: bool = False
 
     def differs(self, other: Origin) -> str:
         """What about this one differs from another, in few words; "" if nothing does."""
         if self.sample.id != other.sample.id:
             return f"'{self.sample.title}'"
-        if self.pruning.sparsity != other.pruning.sparsity:
+        if self.pruning.fidelity is None and self.pruning.sparsity != other.pruning.sparsity:
             return f"{100 * self.pruning.sparsity:.1f} %"
         if self.pruning.family != other.pruning.family:
             return "other settings"
-        return "" if self.augmentations == other.augmentations else f"{self.augmentations} augmentations"
+        if self.augmentations != other.augmentations:
+            return f"{self.augmentations} augmentations"
+        if self.solver != other.solver:
+            return f"'{self.solver}'"
+        return "" if self.sequential == other.sequential else "all blocks at once"
 
 
 @dataclass(eq=False)

@@ -163,4 +163,4 @@ class Session(Tracing):
         """Names a network in the store's keys by what makes it; the weights' digest would have to read them all."""
         if not isinstance(network, Trace):
             return "dense"
-        return network.sample.id, network.plan, network.solver, network.augmentations
+        return network.sample.id, network.plan, network.solver, network.sequential, network.augmentations

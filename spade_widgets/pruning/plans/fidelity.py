@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 from torch import Tensor
 
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.calibration.calibration import calibrate
+from spade_widgets.pruning.calibration.calibration import Calibration, calibrate
 from spade_widgets.pruning.plans.curves import Curve, curves
 from spade_widgets.pruning.plans.held_out import HeldOut
 from spade_widgets.pruning.plans.plan import SparsityPlan
@@ -58,7 +58,13 @@ def check_fidelity(value: Any) -> float:
 
 
 def faithful(
-    pruner: Pruner, layers: Sequence[str], asked: float, augmentations: int, *, in_sequence: bool = False
+    pruner: Pruner,
+    layers: Sequence[str],
+    asked: float,
+    augmentations: int,
+    *,
+    in_sequence: bool = False,
+    calibration: Calibration | None = None,
 ) -> Steps[Trace]:
     """The trace of the sparsest plan found that is as faithful as asked, in steps.
 
@@ -74,13 +80,15 @@ def faithful(
         augmentations: for calibration, at least 1.
         in_sequence: whether the trace is a sequential one. `WALKED` plans of the family that was best otherwise are
             judged by their sequential traces then, which takes several times as long.
+        calibration: of these layers over so many augmentations, where it is there already.
 
     Raises:
         ModelError: if activations are NaN or infinite.
     """
-    calibration = yield from calibrate(
-        pruner.classifier, pruner.sample, layers, augmentations=augmentations, seed=pruner.seed
-    )
+    if calibration is None:
+        calibration = yield from calibrate(
+            pruner.classifier, pruner.sample, layers, augmentations=augmentations, seed=pruner.seed
+        )
     found = yield from curves(pruner, calibration, layers, GRID)
     held_out = HeldOut(pruner.classifier, pruner.sample, HELD_OUT, pruner.seed)
     tried = 0

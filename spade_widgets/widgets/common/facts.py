@@ -39,14 +39,14 @@ def prediction_rows(names: Sequence[str], dense: Tensor, sparse: Tensor | None) 
     ]
 
 
-def trace_facts(trace: Trace, sparsity: float, seconds: float | None, asked: int | None = None) -> dict[str, Any]:
+def trace_facts(trace: Trace, sparsity: float, seconds: float | None, draft: str = "") -> dict[str, Any]:
     """What a trace is and what it cost.
 
     Args:
         trace: what is told of.
         sparsity: that was asked for, in [0, 1).
         seconds: that it took, where that is known.
-        asked: how many augmentations were asked for, where that are others than the trace's own.
+        draft: where it is not what was asked for yet, what it is made with, in few words.
     """
     names = trace.dense.class_names
     return {
@@ -60,7 +60,12 @@ def trace_facts(trace: Trace, sparsity: float, seconds: float | None, asked: int
         "kl": trace.agreement.kl,
         "seconds": seconds,
         "augmentations": trace.augmentations,
-        "asked": trace.augmentations if asked is None else asked,
+        "solver": trace.solver,
+        "sequential": trace.sequential,
+        "fidelity": None
+        if trace.fidelity is None
+        else {"asked": trace.fidelity.asked, "reached": trace.fidelity.reached},
+        "draft": draft,
         "dense_layers": len(trace.dense.prunable()) - len(trace.stats()),
         "layers": [
             {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()

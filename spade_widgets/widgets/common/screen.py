@@ -10,6 +10,7 @@ from spade_widgets.runtime.explore import (
     Predicted,
 )
 from spade_widgets.runtime.jobs import Steps
+from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.common.facts import prediction_rows, trace_facts
@@ -89,8 +90,8 @@ class PanelScreen(Generic[S]):
 
     def _traced(self, sample: Sample, pruning: Pruning, trace: Trace) -> None:
         self._trace = trace
-        seconds, asked = time.monotonic() - self._began, self._panel.session.augmentations
-        self._panel.trace_summary = trace_facts(trace, pruning.sparsity, seconds, asked)
+        seconds, draft = time.monotonic() - self._began, drafted(self._panel.session, pruning, trace)
+        self._panel.trace_summary = trace_facts(trace, pruning.sparsity, seconds, draft)
         self._panel.solved = self._panel.session.solved(sample, pruning)
 
     def _working(self, text: str, done: float, of: int) -> None:
@@ -108,3 +109,15 @@ class PanelScreen(Generic[S]):
     def _status(self, state: str, text: str, done: float | None = None, of: int | None = None) -> None:
         seconds = round(time.monotonic() - self._began, 2)
         self._panel.status = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
+
+
+def drafted(session: Session, pruning: Pruning, trace: Trace) -> str:
+    """What a trace is made with that is not what was asked for yet, in few words; "" where it is the trace itself."""
+    said = []
+    if trace.augmentations < session.augmentations:
+        said.append(f"{trace.augmentations} of {session.augmentations} augmentations")
+    if trace.solver != session.solver(pruning):
+        said.append(trace.solver)
+    if trace.sequential != pruning.sequential:
+        said.append("all blocks at once")
+    return ", ".join(said)
