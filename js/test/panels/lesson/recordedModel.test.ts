@@ -1,11 +1,16 @@
 // @vitest-environment happy-dom
 import { expect, test } from "vitest";
-import { defaults, type Traits } from "../src/common/explorer/wire";
-import { connect } from "../src/common/model";
-import type { TraceInfo } from "../src/common/wire";
-import { RecordedModel } from "../src/panels/lesson/recordedModel";
-import { imagesOf, type RecordedSample, type Recording, type Shot } from "../src/panels/lesson/recording";
-import { traits } from "./panel.setup";
+import { defaults, type Traits } from "../../../src/common/explorer/wire";
+import { connect } from "../../../src/common/model";
+import type { TraceInfo } from "../../../src/common/wire";
+import { RecordedModel } from "../../../src/panels/lesson/recordedModel";
+import {
+  imagesOf,
+  type RecordedSample,
+  type Recording,
+  type Shot,
+} from "../../../src/panels/lesson/recording";
+import { traits } from "../../explorer.setup";
 
 const sparsities = [0.5, 0.9];
 const neurons = ["logit:ball", "layer1.0.conv1:3"];

@@ -2,11 +2,17 @@
 
 import { act } from "preact/test-utils";
 import { vi } from "vitest";
-import { FakeModel } from "../demo/fakeModel";
-import type { Host } from "../src/common/model";
-import saliency from "../src/panels/saliency/main";
-import { type CellInfo, noCell, type SaliencyTraits, saliencyDefaults } from "../src/panels/saliency/wire";
-import { traits as explorer, png, Screen, settle } from "./panel.setup";
+import { FakeModel } from "../../../demo/fakeModel";
+import type { Host } from "../../../src/common/model";
+import saliency from "../../../src/panels/saliency/main";
+import {
+  type CellInfo,
+  noCell,
+  type SaliencyTraits,
+  saliencyDefaults,
+} from "../../../src/panels/saliency/wire";
+import { traits as explorer } from "../../explorer.setup";
+import { png, Screen, settle } from "../../page.setup";
 
 /** float32 values as they come from a kernel: a view at an odd offset of a larger buffer. */
 export function floats(values: readonly number[], offset = 5): DataView {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
-import { chosenColormap, colormap, colormapKeys, gradientStops } from "../src/lib/colormaps";
-import { figure } from "../src/lib/format";
+import { chosenColormap, colormap, colormapKeys, gradientStops } from "../../src/lib/colormaps";
+import { figure } from "../../src/lib/format";
 import {
   clipLimit,
   readFloats,
@@ -10,10 +10,10 @@ import {
   share,
   tableRange,
   tableRow,
-} from "../src/lib/maps";
-import { npy } from "../src/lib/npy";
-import { outlinePath } from "../src/lib/outline";
-import { paintMap } from "../src/lib/paintMap";
+} from "../../src/lib/maps";
+import { npy } from "../../src/lib/npy";
+import { outlinePath } from "../../src/lib/outline";
+import { paintMap } from "../../src/lib/paintMap";
 
 /** float32 bytes at an offset that is no multiple of four, with other bytes around. */
 function bytes(values: readonly number[], offset = 3): DataView {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { MAX_SCALE, pan, transform, type Viewport, whole, zoom } from "../src/lib/viewport";
+import { MAX_SCALE, pan, transform, type Viewport, whole, zoom } from "../../src/lib/viewport";
 
 /** The picture's point under a point of the frame. */
 const under = ({ scale, x, y }: Viewport, atX: number, atY: number) => [

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { FakeModel } from "../demo/fakeModel";
-import { type AnyModel, connect } from "../src/common/model";
+import { FakeModel } from "../../demo/fakeModel";
+import { type AnyModel, connect } from "../../src/common/model";
 
 const defaults = { sparsity: 0, title: "", picture: new ArrayBuffer(0) as ArrayBuffer | DataView };
 

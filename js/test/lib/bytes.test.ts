@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isEmpty, sniff, toBlob, toUint8 } from "../src/lib/bytes";
+import { isEmpty, sniff, toBlob, toUint8 } from "../../src/lib/bytes";
 
 const png = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a];
 

@@ -1,11 +1,11 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { afterEach, expect, test, vi } from "vitest";
-import { toUint8 } from "../src/lib/bytes";
-import { columnsInLine } from "../src/panels/saliency/maps/Grid";
-import { stepSpot } from "../src/panels/saliency/maps/MapFrame";
-import { find, press, settle } from "./panel.setup";
-import { cell, floats, type Mounted, mount, traits } from "./saliency.setup";
+import { toUint8 } from "../../../src/lib/bytes";
+import { columnsInLine } from "../../../src/panels/saliency/maps/Grid";
+import { stepSpot } from "../../../src/panels/saliency/maps/MapFrame";
+import { find, press, settle } from "../../page.setup";
+import { cell, floats, type Mounted, mount, traits } from "./panel.setup";
 
 const mounted: Mounted[] = [];
 const show = async (...args: Parameters<typeof mount>) => {
@@ -40,7 +40,7 @@ test("a column a chosen method, in the order chosen, a map a row", async () => {
 });
 
 test("a panel of which Python has said nothing yet stands, empty", async () => {
-  const { FakeModel } = await import("../demo/fakeModel");
+  const { FakeModel } = await import("../../../demo/fakeModel");
   const { el } = await show({}, undefined, new FakeModel({}));
   expect(texts(el, ".sw-method h3")).toEqual(["Sample"]);
   expect(find(el, ".sw-facts").textContent).toBe("No trace of this sample yet.");

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { throttle } from "../src/lib/throttle";
+import { throttle } from "../../src/lib/throttle";
 
 test("the first call goes at once, of those that come too early the newest goes when the time is up", () => {
   vi.useFakeTimers();

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { classIndex, describeNeuron, logitNeuron, parseNeuron, readChannel } from "../src/lib/neuron";
+import { classIndex, describeNeuron, logitNeuron, parseNeuron, readChannel } from "../../src/lib/neuron";
 
 test("all that a neuron can be written as", () => {
   expect(parseNeuron("layer4.1.conv2:17")).toEqual({

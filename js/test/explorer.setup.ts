@@ -1,16 +1,12 @@
-// A panel on a fake model in a made-up page, with the parts of a browser that the page lacks.
+// An Explorer on a fake model in a made-up page: what the parts that panels share are looked at in, too.
 
 import { act } from "preact/test-utils";
-import { vi } from "vitest";
+import { afterEach, vi } from "vitest";
 import { FakeModel } from "../demo/fakeModel";
 import { defaults, type Traits } from "../src/common/explorer/wire";
 import type { Host } from "../src/common/model";
 import explorer from "../src/panels/explorer/main";
-
-export const png = (mark = 0) => {
-  const buffer = new Uint8Array([5, 5, 0x89, 0x50, 0x4e, 0x47, mark]).buffer;
-  return new DataView(buffer, 2);
-};
+import { png, Screen, settle } from "./page.setup";
 
 export const traits: Traits = {
   ...defaults,
@@ -71,29 +67,6 @@ export interface Mounted {
   sent(type: string): Record<string, unknown>[];
 }
 
-/** What is on screen is said by the test; at first everything is. */
-export class Screen {
-  static watching: Screen[] = [];
-  constructor(private readonly callback: (entries: { isIntersecting: boolean }[]) => void) {}
-  observe() {
-    Screen.watching.push(this);
-    this.callback([{ isIntersecting: true }]);
-  }
-  disconnect() {
-    Screen.watching.splice(Screen.watching.indexOf(this), 1);
-  }
-  static show(visible: boolean) {
-    for (const one of Screen.watching) one.callback([{ isIntersecting: visible }]);
-  }
-}
-
-/** Lets decoding, effects and rendering come to an end. */
-export async function settle(): Promise<void> {
-  await act(async () => {
-    for (let turn = 0; turn < 6; turn++) await Promise.resolve();
-  });
-}
-
 export async function mount(changes: Partial<Traits> = {}, host?: Host, model?: FakeModel): Promise<Mounted> {
   const drawn: number[] = [];
   vi.stubGlobal("IntersectionObserver", Screen);
@@ -137,22 +110,17 @@ export async function mount(changes: Partial<Traits> = {}, host?: Host, model?: 
   };
 }
 
-export function find<E extends HTMLElement = HTMLElement>(el: HTMLElement, selector: string): E {
-  const found = el.querySelector<E>(selector);
-  if (!found) throw new Error(`nothing is ${selector}`);
-  return found;
+const shown: Mounted[] = [];
+
+/** `mount`, and the end of it after the test. */
+export async function show(...args: Parameters<typeof mount>): Promise<Mounted> {
+  const panel = await mount(...args);
+  shown.push(panel);
+  return panel;
 }
 
-export async function press(target: HTMLElement, key: string): Promise<void> {
-  await act(() => {
-    target.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true }));
-  });
-}
-
-export async function type(field: HTMLInputElement, text: string, key = "Enter"): Promise<void> {
-  await act(() => {
-    field.value = text;
-    field.dispatchEvent(new Event("input", { bubbles: true }));
-  });
-  await press(field, key);
-}
+afterEach(async () => {
+  for (const panel of shown.splice(0)) await panel.unmount();
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});

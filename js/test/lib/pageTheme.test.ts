@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { afterEach, expect, test } from "vitest";
-import { followTheme, isDark } from "../src/lib/pageTheme";
+import { followTheme, isDark } from "../../src/lib/pageTheme";
 
 const { body, documentElement: html } = document;
 

@@ -1,7 +1,8 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { afterEach, expect, test } from "vitest";
-import { find, type Mounted, mount, press, settle, type } from "./panel.setup";
+import { type Mounted, mount } from "../../explorer.setup";
+import { find, press, settle, type } from "../../page.setup";
 
 let panel: Mounted;
 

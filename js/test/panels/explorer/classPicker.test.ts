@@ -1,7 +1,8 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { find, type Mounted, mount, press, type } from "./panel.setup";
+import { type Mounted, mount } from "../../explorer.setup";
+import { find, press, type } from "../../page.setup";
 
 let panel: Mounted;
 let field: HTMLInputElement;

@@ -1,5 +1,5 @@
 import { expect, test, vi } from "vitest";
-import { createPainter } from "../src/lib/painter";
+import { createPainter } from "../../src/lib/painter";
 
 function setUp() {
   const drawn: string[] = [];

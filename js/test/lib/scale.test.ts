@@ -10,7 +10,7 @@ import {
   stepStops,
   toPlace,
   toSparsity,
-} from "../src/lib/scale";
+} from "../../src/lib/scale";
 
 test("place and sparsity are one another's inverse, and in order", () => {
   let before = -1;

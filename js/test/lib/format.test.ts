@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { count, decimal, fileName, median, percent, seconds, short } from "../src/lib/format";
+import { count, decimal, fileName, median, percent, seconds, short } from "../../src/lib/format";
 
 test("numbers as they are read", () => {
   expect(count(1230506)).toBe("1\u202f230\u202f506");
