@@ -1,3 +1,5 @@
+// What a view of the Explorer, or of a lesson, knows beyond what every panel's does.
+
 import { type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";

@@ -1,4 +1,5 @@
 // The Explorer panel: a sample, a sparsity and a neuron; what excites it, and where its prediction comes from.
+// This room holds what only the Explorer shows. It imports from common/ and lib/, and from no other panel.
 
 import { useState } from "preact/hooks";
 import { ExplorerContext, explorerState } from "../../common/explorer/state";

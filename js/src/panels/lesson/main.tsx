@@ -1,4 +1,5 @@
-// A lesson: the file's own script. Nothing is asked of a kernel or of the network.
+// A lesson, which is a recorded Explorer: the file's own script. Nothing is asked of a kernel or of the network.
+// This room holds the recording and what replays it. It imports from common/ and lib/, and from no other panel.
 
 import { defaults, type ExplorerMessage, type Traits } from "../../common/explorer/wire";
 import { mount } from "../../common/mount";

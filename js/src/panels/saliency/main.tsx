@@ -1,4 +1,6 @@
 // The Saliency panel: where in a sample the prediction comes from, in the dense model and in its trace.
+// This room holds what only this panel shows: maps/, the toolbar above them, and its part of the wire and of the state. It
+// imports from common/ and lib/, and from no other panel.
 
 import { useEffect, useState } from "preact/hooks";
 import { Announcer } from "../../common/frame/Announcer";
