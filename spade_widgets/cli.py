@@ -80,9 +80,9 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument(
         "--networks",
         nargs="+",
-        default=["dense", "fast"],
+        default=["dense", "refined"],
         metavar="NETWORK",
-        help="dense, a solver's name (fast, exact, refined), or that with -sequential; default: dense fast",
+        help="dense, a solver's name (fast, exact, refined), or that with -sequential; default: dense refined",
     )
     _add_how(parser)
     parser.add_argument("--out", default="evaluation", metavar="OUT", help="the files' name (default 'evaluation')")
@@ -106,7 +106,7 @@ def _add_tune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--methods", nargs="*", default=["lrp"], metavar="METHOD", help="judged together, by their mean (default lrp)"
     )
-    parser.add_argument("--solver", default="fast", help="makes the traces (default fast)")
+    parser.add_argument("--solver", default="refined", help="makes the traces (default refined)")
     parser.add_argument("--by", choices=["blocks", "layers"], default="blocks", help="what gets a sparsity of its own")
     parser.add_argument("--layers", metavar="NAMES", help="names or patterns to tune; default: all but the first layer")
     parser.add_argument(
@@ -140,7 +140,7 @@ def _add_trace(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=_trace, resumes=False)
     parser.add_argument("image", help="the image file")
     parser.add_argument("--out", metavar="FILE", help="where to; default: IMAGE's name with .trace.safetensors")
-    parser.add_argument("--solver", default="fast", help="fast (default), exact, refined")
+    parser.add_argument("--solver", default="refined", help="refined (default), fast, exact")
     parser.add_argument("--sequential", action="store_true", help="prune block by block on what the pruned ones give")
     options.add_classifier(parser)
     options.add_plan(parser)

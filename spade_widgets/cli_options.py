@@ -75,7 +75,9 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--sparsity", type=float, metavar="S", help="of all pruned layers, in [0, 1); default 0.95")
     group.add_argument(
-        "--layers", metavar="NAMES", help="names or patterns, 'layer4.*, fc'; default: the last block and the head"
+        "--layers",
+        metavar="NAMES",
+        help="names or patterns, 'layer4.*, fc'; default: the last third and the head",
     )
     add_calibration(group)
 

@@ -60,7 +60,7 @@ class Search:
     units: tuple[Unit, ...]
     metric: Metric
     methods: tuple[str, ...] = ()
-    solver: str = "fast"
+    solver: str = "refined"
     start: Mapping[str, float] = field(default_factory=dict)
     grid: tuple[float, ...] = GRID
     passes: int = 1

@@ -7,20 +7,24 @@ again.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 
 from spade_widgets.checks import check_count
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.calibration.calibration import calibrate
-from spade_widgets.pruning.plans.choose import WAIT, resolve
+from spade_widgets.pruning.plans.choose import LONG, WAIT, estimate, resolve, spoken
 from spade_widgets.pruning.plans.fidelity import GRID, check_fidelity, faithful
 from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan
 from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.sequential import sequential as in_sequence
+from spade_widgets.pruning.sequential import walk
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.sample import Sample, Source, read_samples
+
+log = logging.getLogger(__name__)
 
 #: The sparsity where none is said.
 SPARSITY = 0.95
@@ -34,7 +38,7 @@ def trace(
     layers: Patterns | None = None,
     plan: SparsityPlan | Mapping[str, float] | None = None,
     fidelity: float | None = None,
-    solver: str = "fast",
+    solver: str = "refined",
     wait: float = WAIT,
     sequential: bool = False,
     augmentations: int = 256,
@@ -46,14 +50,15 @@ def trace(
         classifier: the dense classifier; it is not altered.
         sample: anything that `Sample.read` takes.
         sparsity: share of the weights dropped in each pruned layer, in [0, 1); default 0.95.
-        layers: names or patterns of the pruned layers; default: the last block and the head.
+        layers: names or patterns of the pruned layers; default: the last third of the blocks and the head.
         plan: a sparsity a layer, instead of `sparsity` and `layers`.
         fidelity: instead of a sparsity, how often the trace is to say what the dense network says, in (0, 1]: the
             share of further augmentations (not those of the calibration) on which both name the same class. The trace
             gets the sparsest plan found that does so and keeps the sample's own class. See `fidelity.faithful`.
         solver: `"fast"` (FastSPADE), `"exact"` (SPADE), `"refined"` (less error than both), `"magnitude"` (a baseline),
             or `"auto"`: the best one that takes no longer than `wait`, by an estimate of shapes and counts alone. The
-            trace says which it was.
+            trace says which it was. What will take long (`"exact"`: minutes) is said beforehand, as a warning in the
+            log.
         wait: seconds that you will wait for a trace; for `"auto"`.
         sequential: whether to prune block by block, each for the inputs that the pruned blocks before it give. Closer
             to the dense prediction, several times slower. See `sequential`.
@@ -76,7 +81,7 @@ def sweep(
     sparsities: Sequence[float],
     *,
     layers: Patterns | None = None,
-    solver: str = "fast",
+    solver: str = "refined",
     wait: float = WAIT,
     sequential: bool = False,
     augmentations: int = 256,
@@ -102,7 +107,7 @@ def trace_many(
     layers: Patterns | None = None,
     plan: SparsityPlan | Mapping[str, float] | None = None,
     fidelity: float | None = None,
-    solver: str = "fast",
+    solver: str = "refined",
     wait: float = WAIT,
     sequential: bool = False,
     augmentations: int = 256,
@@ -173,6 +178,10 @@ def _pruner(
     name = resolve(
         solver, classifier, layers, sparsities=sparsities, augmentations=augmentations, sequential=sequential, wait=wait
     )
+    blocks = len(walk(classifier, layers)) if sequential else 0
+    seconds = estimate(name, classifier, layers, sparsities, augmentations, blocks)
+    if seconds >= LONG:
+        log.warning("A trace with the solver '%s' takes about %s here.", name, spoken(seconds))
     return Pruner(classifier, sample, name, seed)
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from PIL import Image
 
 from spade_widgets.checks import whole
+from spade_widgets.errors import InputError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
+from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.visualization.objective import Objective
 from spade_widgets.visualization.parameterization import Samples
 from spade_widgets.visualization.pictures import grid
@@ -66,6 +68,9 @@ def visualize(
         steps: how many.
         count: how many pictures of the neuron; several come in one image, in rows (`Renderer.pictures` gives a list).
         transparent: whether the image is RGBA, and shows no more than what mattered; see `Renderer.opacity`.
+
+    Raises:
+        InputError: also where a trace has pruned all that reaches the neuron: there is nothing to be seen then.
     """
     renderer = Renderer(
         network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
@@ -73,4 +78,6 @@ def visualize(
     )  # fmt: skip
     for _ in range(whole("steps", steps)):
         renderer.step()
+    if renderer.dead and isinstance(network, Trace):
+        raise InputError(f"This trace has pruned all that reaches {neuron}: take a lower sparsity, or another neuron.")
     return grid(renderer.pictures(transparent=transparent))

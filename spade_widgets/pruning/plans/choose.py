@@ -25,8 +25,12 @@ from spade_widgets.pruning.solvers import SOLVERS
 AUTO = "auto"
 #: What is chosen from, the best first; the last one is taken where no one is fast enough.
 CANDIDATES = ("refined", "fast")
+#: Those that drop weight after weight, and meet every sparsity on the way.
+ONE_PASS = ("exact",)
 #: Seconds that a user is taken to wait where none are said.
 WAIT = 10.0
+#: Seconds from which on a user is told beforehand what a trace will take.
+LONG = 30.0
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Rates:
         product: for a multiplication and addition of a forward pass or of a Gram matrix.
         layer, column: of a solver, for each layer, and for each column of its weight: what does not depend on size.
         factor: of a solver, for each of the c³ parts of what it makes of H, with c columns.
-        weight: of a solver, for each of the rows · c² parts of a sparsity.
+        weight: of a solver, for each of the rows · c² parts of a sparsity; of those in `ONE_PASS`, of all together.
     """
 
     pixel: float
@@ -56,10 +60,10 @@ _CORE = Rates(
     pixel=4e-7,
     output=4e-9,
     product=2e-11,
-    layer={"fast": 0.01, "refined": 0.03},
-    column={"fast": 1e-4, "refined": 1e-4},
-    factor={"fast": 2e-11, "refined": 1e-10},
-    weight={"fast": 8e-11, "refined": 8e-10},
+    layer={"fast": 0.01, "refined": 0.03, "exact": 0.03, "magnitude": 0.0},
+    column={"fast": 1e-4, "refined": 1e-4, "exact": 1e-4, "magnitude": 0.0},
+    factor={"fast": 2e-11, "refined": 1e-10, "exact": 1e-10, "magnitude": 0.0},
+    weight={"fast": 8e-11, "refined": 8e-10, "exact": 5e-8, "magnitude": 0.0},
 )
 #: Others are taken to do products 20 times as fast and to start as many a second: not measured.
 _ACCELERATOR = Rates(
@@ -128,7 +132,7 @@ def check_wait(wait: Any) -> float:
 def estimate(
     solver: str, classifier: ImageClassifier, layers: Sequence[str], sparsities: int, augmentations: int, blocks: int
 ) -> float:
-    """About how many seconds a trace takes with a solver of `CANDIDATES`, on a device of the classifier's kind.
+    """About how many seconds a trace takes with a solver, on a device of the classifier's kind.
 
     `blocks`: in how many the network is walked for a sequential trace; 0 for a plain one.
     """
@@ -140,12 +144,21 @@ def estimate(
     pixels = math.prod(classifier.input_size)
     images = augmentations * (rates.pixel * pixels + passes * once + grams * rates.product * work.grams)
     module = classifier.module()
+    sweeps = 1 if solver in ONE_PASS else sparsities
     solving = 0.0
     for name in layers:
         rows, columns = weight(module, name).flatten(1).shape
         once = rates.layer[solver] + rates.column[solver] * columns + rates.factor[solver] * columns**3
-        solving += once + sparsities * rates.weight[solver] * rows * columns**2
+        solving += once + sweeps * rates.weight[solver] * rows * columns**2
     return images + solving
+
+
+def spoken(seconds: float) -> str:
+    """A time as one says an estimate of it: "40 s", "4 min", "2 h"."""
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1.0, seconds):.0f} s"
 
 
 @dataclass

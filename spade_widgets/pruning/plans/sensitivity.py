@@ -70,7 +70,7 @@ def sensitivity(
     sparsities: Sequence[float] = SPARSITIES,
     layers: Patterns | None = None,
     per_layer: bool = False,
-    solver: str = "fast",
+    solver: str = "refined",
     wait: float = WAIT,
     augmentations: int = 256,
     held_out: int = HELD_OUT,
