@@ -1,6 +1,6 @@
 """What a lesson's file holds: everything that the Explorer shows for the samples, neurons and sparsities chosen.
 
-`js/src/lesson/recording.ts` says the same of it.
+`js/src/panels/lesson/recording.ts` says the same of it.
 """
 
 from __future__ import annotations
