@@ -135,6 +135,7 @@ class Cache:
                 "image": subject.drawing.image,
                 "count": subject.drawing.count,
                 "magnitude": subject.magnitude.digest if subject.magnitude else None,
+                "size": subject.size,
             },
         )
 

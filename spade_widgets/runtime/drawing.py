@@ -75,18 +75,22 @@ class Subject:
         drawing: how it is made.
         seed: of its start and transforms.
         magnitude: of samples, where they have a part in it.
+        size: the picture's side in pixels; None: the classifier's input size, which MACO's magnitudes have.
     """
 
     neuron: Neuron
     drawing: Drawing
     seed: int
     magnitude: Magnitude | None = None
+    size: int | None = None
 
     def begin(self, network: Network) -> Renderer:
         """A renderer that has done no step."""
         more: dict[str, Any] = {"image": self.drawing.image, "count": self.drawing.count}
         if self.magnitude is not None:
             more["magnitude_from"] = self.magnitude
+        else:
+            more["size"] = self.size
         return Renderer(network, self.neuron, seed=self.seed, **more)
 
 

@@ -30,6 +30,8 @@ from spade_widgets.visualization import Renderer
 
 Which: TypeAlias = Literal["dense", "sparse"]
 
+#: Steps of the dense picture before anything else, where nothing is on screen yet: enough to recognise something.
+FIRST_LOOK = 48
 #: Time that the dense picture may take while the trace is made, as a share of the trace's own. A solver yields many
 #: times a second: with a step of the picture each time, the trace would have to wait for the whole picture.
 MEANWHILE = 0.25
@@ -133,6 +135,9 @@ def explore(session: Session, selection: Selection, screen: OnScreen | None = No
         )  # the first imports Lucent: a second
         if found["dense"] is None and dense.steps_done:  # it was on disk
             yield from _show(session, selection, screen, "dense", dense)
+        while screen.empty and dense.steps_done < min(FIRST_LOOK, steps):
+            yield Working("rendering", dense.steps_done, 2 * steps)
+            yield from _advance(session, dense)
     trace = yield from _trace(session, selection, screen, dense, probabilities)
     yield Traced(trace)
     yield Predicted(probabilities, session.probabilities(trace, sample))

@@ -123,6 +123,11 @@ class OnScreen:
         self._noise: float | None = None
         self._recent: deque[float] = deque(maxlen=SMOOTH)
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is on screen."""
+        return self.morph is None and self._picture is None
+
     def clear(self) -> None:
         """Nothing is on screen."""
         self.morph = self._subject = self._picture = self._origin = None

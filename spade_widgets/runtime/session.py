@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from spade_widgets.checks import check_count, whole
+from spade_widgets.checks import check_count, sides, whole
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.inspection import activation_maps
@@ -26,6 +26,7 @@ from spade_widgets.runtime.store import Store
 from spade_widgets.runtime.tracing import Tracing, nbytes_of
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
+from spade_widgets.visualization.renderer import MAX_SIZE, MIN_SIZE
 
 
 class Session(Tracing):
@@ -36,6 +37,8 @@ class Session(Tracing):
         samples: at least one.
         augmentations, seed: of every calibration; `seed` also starts every visualization.
         steps: of every visualization.
+        size: side of a visualization in pixels; None: the classifier's input size. A convolutional classifier's
+            pictures can be smaller, and quicker: they show the same things, fewer of them.
         cache: a folder in which traces, finished pictures, saliency maps and curves are found again, also by other
             kernels and later; None: in memory alone. See `runtime.cache` for what tells one from another.
         cache_size: bytes kept in that folder, from 1; the least recently used goes first.
@@ -51,6 +54,7 @@ class Session(Tracing):
         *,
         augmentations: int = 256,
         steps: int = 256,
+        size: int | None = None,
         seed: int = 0,
         cache: str | Path | None = None,
         cache_size: int = SIZE,
@@ -58,6 +62,7 @@ class Session(Tracing):
     ) -> None:
         count, start = check_count(augmentations, "number of augmentations"), whole("seed", seed, least=0)
         self.steps = check_count(steps, "number of steps")
+        self.size = None if size is None else sides(size, MIN_SIZE, MAX_SIZE)[0]
         self.worker = worker
         disk = None if cache is None else Disk(cache, cache_size)
         # `cache` is what is found again by other kernels.
@@ -135,7 +140,7 @@ class Session(Tracing):
     def subject(self, neuron: Neuron, drawing: Drawing = PLAIN) -> Subject:
         """What pictures of a neuron are begun of. For MACO samples must show something (`Magnitude.of`)."""
         samples = magnitude(self.store, self.classifier, self.samples) if drawing.samples else None
-        return Subject(neuron, drawing, self.seed, samples)
+        return Subject(neuron, drawing, self.seed, samples, None if samples else self.size)
 
     def known_renderer(self, network: Network, neuron: Neuron, drawing: Drawing = PLAIN) -> Renderer | None:
         """The visualization of a neuron as far as it has come, if it was begun."""
