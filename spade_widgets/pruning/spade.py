@@ -178,11 +178,12 @@ def _pruner(
     name = resolve(
         solver, classifier, layers, sparsities=sparsities, augmentations=augmentations, sequential=sequential, wait=wait
     )
+    pruner = Pruner(classifier, sample, name, seed)
     blocks = len(walk(classifier, layers)) if sequential else 0
     seconds = estimate(name, classifier, layers, sparsities, augmentations, blocks)
     if seconds >= LONG:
         log.warning("A trace with the solver '%s' takes about %s here.", name, spoken(seconds))
-    return Pruner(classifier, sample, name, seed)
+    return pruner
 
 
 def _plan(
