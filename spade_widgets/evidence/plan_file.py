@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from spade_widgets.errors import InputError
+from spade_widgets.errors import InputError, first_line
 from spade_widgets.sample import Sample
 
 
@@ -41,18 +41,38 @@ class PlanFile:
         """
         path = Path(path)
         try:
-            whole = json.loads(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
         except OSError as error:
             raise InputError(f"The plan '{path}' cannot be read: {error.strerror}.") from error
-        except ValueError as error:
-            raise InputError(f"The plan '{path}' is no JSON: {error}.") from error
-        nested = isinstance(whole, dict) and isinstance(whole.get("plan"), dict)
+        return PlanFile.parse(content, str(path))
+
+    @staticmethod
+    def parse(content: bytes, called: str) -> PlanFile:
+        """The same of a file's bytes. `called`: the file's name, for errors.
+
+        Raises:
+            InputError: as `read`.
+        """
+        try:
+            whole = json.loads(content.decode())
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"The plan '{called}' is no JSON: {first_line(error)}.") from error
+        return PlanFile.of(whole, f" '{called}'")
+
+    @staticmethod
+    def of(whole: Any, called: str = "") -> PlanFile:
+        """The same of what a file's JSON says.
+
+        Raises:
+            InputError: if it is something else.
+        """
+        nested = isinstance(whole, Mapping) and isinstance(whole.get("plan"), Mapping)
         plan = whole["plan"] if nested else whole
         tuned_on = whole.get("tuned_on", []) if nested else []
-        numbers = isinstance(plan, dict) and all(type(v) in (int, float) for v in plan.values())
+        numbers = isinstance(plan, Mapping) and all(type(v) in (int, float) for v in plan.values())
         names = isinstance(tuned_on, list) and all(isinstance(v, str) for v in tuned_on)
         if not numbers or not names:
-            raise InputError(f'The plan \'{path}\' must say a sparsity for each layer: {{"layer4": 0.95, "fc": 0.9}}.')
+            raise InputError(f'The plan{called} must say a sparsity for each layer: {{"layer4": 0.95, "fc": 0.9}}.')
         origin = {k: v for k, v in whole.items() if k not in ("plan", "tuned_on")} if nested else {}
         return PlanFile({name: float(value) for name, value in plan.items()}, tuple(tuned_on), origin)
 

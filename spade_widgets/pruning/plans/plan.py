@@ -116,6 +116,8 @@ def scaled(nominal: float, sparsity: float) -> float:
     """A layer's sparsity when the whole is asked for at `sparsity` instead of the nominal one. See `Preset.plan`."""
     if nominal == NOMINAL:
         return sparsity
+    if sparsity == NOMINAL:  # to the last bit
+        return nominal
     if sparsity == 0 or nominal == 0:
         return 0.0
     # Kept shares multiply, so they are scaled in their logarithm.

@@ -44,14 +44,14 @@ def trace_facts(trace: Trace, sparsity: float, seconds: float | None, draft: str
 
     Args:
         trace: what is told of.
-        sparsity: that was asked for, in [0, 1).
+        sparsity: that was asked for, in [0, 1); where one was looked for instead, what was found counts.
         seconds: that it took, where that is known.
         draft: where it is not what was asked for yet, what it is made with, in few words.
     """
     names = trace.dense.class_names
     return {
         "sample_id": trace.sample.id,
-        "sparsity": sparsity,
+        "sparsity": sparsity if trace.fidelity is None else found_sparsity(trace),
         "kept": trace.kept,
         "total": trace.total,
         "agrees": trace.agreement.agrees,
@@ -71,6 +71,11 @@ def trace_facts(trace: Trace, sparsity: float, seconds: float | None, draft: str
             {"name": row.name, "kept": row.kept, "total": row.total, "error": row.error} for row in trace.stats()
         ],
     }
+
+
+def found_sparsity(trace: Trace) -> float:
+    """How sparse a trace came out that was asked to keep the prediction: what the slider says then."""
+    return round(1 - trace.kept / trace.total, 3)
 
 
 def picture_facts(

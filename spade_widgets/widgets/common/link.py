@@ -8,6 +8,8 @@ from typing import Any
 
 import traitlets as t
 
+from spade_widgets.widgets.common.follow import following
+
 
 class Link:
     """From now on the traits of these names are alike in both, whichever is set.
@@ -45,6 +47,7 @@ class Link:
             with self._copying:
                 value = getattr(source, change["name"])
                 if self._linked and getattr(target, change["name"]) != value:
-                    setattr(target, change["name"], value)
+                    with following():
+                        setattr(target, change["name"], value)
 
         return copy

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TypeAlias
 
 from torch import nn
@@ -15,6 +17,10 @@ from spade_widgets.runtime.session import Session
 from spade_widgets.sample import Sample, Source, list_sources
 
 Model: TypeAlias = "ImageClassifier | nn.Module | str | None"
+
+
+#: The built-in classifiers, each a room of `demo`; the first is what a panel opens on.
+BUILT_IN = ("photos", "emoji")
 
 
 @dataclass(frozen=True)
@@ -44,15 +50,16 @@ def open_panel(
     panel: str = "explorer",
 ) -> Opened:
     """Make a classifier and samples of what the user gave. See `Explorer` for the arguments and errors."""
+    model = BUILT_IN[0] if model is None else model
     classifier, code = _classifier(model, weights, class_names, preprocess)
     code = code or f"{panel}.session.classifier"
-    builtin = model is None
     if samples is None:
-        from spade_widgets.demo import emoji
-
+        name = model if isinstance(model, str) and model in BUILT_IN else BUILT_IN[0]
+        source = _built_in(name)
         # Their labels are the built-in classifier's classes: to another one they are pictures.
-        read = tuple(s if builtin else Sample(s.image, s.title) for s in emoji.samples())
-        written = {s.id: f"emoji.samples()[{i}]" for i, s in enumerate(read)}
+        ours = classifier.class_names == source.classifier().class_names
+        read = tuple(s if ours else Sample(s.image, s.title) for s in source.samples())
+        written = {s.id: f"{name}.samples()[{i}]" for i, s in enumerate(read)}
     else:
         given = list_sources(samples)
         read = tuple(map(Sample.read, given))
@@ -61,26 +68,33 @@ def open_panel(
     return Opened(classifier, read, code, written, panel)
 
 
+def _built_in(name: str) -> ModuleType:
+    """The room of a built-in classifier."""
+    return importlib.import_module(f"spade_widgets.demo.{name}")
+
+
 def open_session(session: Session) -> Opened:
     """What a session has, for a panel that code calls `panel`."""
     return Opened(session.classifier, session.samples, "panel.session.classifier", {}, "panel")
 
 
 def _classifier(
-    model: Model, weights: str | Path | None, class_names: Sequence[str] | None, preprocess: Preprocess | None
+    model: ImageClassifier | nn.Module | str,
+    weights: str | Path | None,
+    class_names: Sequence[str] | None,
+    preprocess: Preprocess | None,
 ) -> tuple[ImageClassifier, str]:
     """The classifier and the code that makes it; no code where it only lives in this kernel."""
-    if not isinstance(model, str) and weights != "DEFAULT":
+    built_in = isinstance(model, str) and model in BUILT_IN
+    if (built_in or not isinstance(model, str)) and weights != "DEFAULT":
         raise InputError("`weights` are for a model that is given by its torchvision name.")
-    whole = model is None or isinstance(model, ImageClassifier)
+    whole = built_in or isinstance(model, ImageClassifier)
     if whole and (class_names is not None or preprocess is not None):
         raise InputError("`class_names` and `preprocess` are for a plain module or a torchvision name.")
     if isinstance(model, ImageClassifier):
         return model, ""
-    if model is None:
-        from spade_widgets.demo import emoji
-
-        return emoji.classifier(), "emoji.classifier()"
+    if isinstance(model, str) and built_in:
+        return _built_in(model).classifier(), f"{model}.classifier()"
     if isinstance(model, str):
         classifier = ImageClassifier.from_torchvision(model, weights, class_names=class_names, preprocess=preprocess)
         # Random weights are others each time.

@@ -16,26 +16,34 @@ import numpy as np
 
 import spade_widgets
 from spade_widgets.errors import InputError, SpadeError, first_line
-from spade_widgets.pruning.plans.choose import choices
+from spade_widgets.evidence.plan_file import PlanFile
+from spade_widgets.pruning.plans.choose import AUTO, choices
+from spade_widgets.pruning.plans.fidelity import check_fidelity
+from spade_widgets.pruning.plans.plan import NOMINAL
 from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
-from spade_widgets.runtime.tracing import Pruning
+from spade_widgets.runtime.tracing import PLAN, Pruning
 from spade_widgets.sample import Sample, Source
 from spade_widgets.widgets.common.display import Displayed
+from spade_widgets.widgets.common.estimates import estimates
+from spade_widgets.widgets.common.follow import following, follows
 from spade_widgets.widgets.common.images import thumbnail
 from spade_widgets.widgets.common.link import Link
 from spade_widgets.widgets.common.opening import Opened
+from spade_widgets.widgets.common.plans import read_plan
 from spade_widgets.widgets.common.screen import PanelScreen
 from spade_widgets.widgets.common.still import Still
 from spade_widgets.widgets.common.views import Views
-from spade_widgets.widgets.common.wire import SHARED, PanelWire
+from spade_widgets.widgets.common.wire import SHARED, PanelWire, check_flag
 
 log = logging.getLogger(__name__)
 
-#: What linked panels share. The samples first: one that is chosen is known by then; the pattern before its preset.
-LINKED = ("samples", *sorted(SHARED, key=("sample_id", "pattern", "preset", "sparsity", "solver").index))
+#: What linked panels share. The samples first: one that is chosen is known by then; pattern and plan before the preset
+#: that uses them; the fidelity before the sparsity, which counts without it.
+ORDER = ("sample_id", "pattern", "plan", "preset", "solver", "sequential", "fidelity", "sparsity")
+LINKED = ("samples", *sorted(SHARED, key=ORDER.index))
 
 
 class Panel(PanelWire):
@@ -62,6 +70,7 @@ class Panel(PanelWire):
     _screen: PanelScreen[Any]
     _open = False  # until all of it is made
     _closed = False
+    _estimated: Pruning | None = None
     #: Whether it is to work at all: the Explorer's Saliency panel does while it is in the middle.
     _active = True
 
@@ -75,6 +84,7 @@ class Panel(PanelWire):
         self._starting = threading.RLock()
         self._listing = threading.Lock()
         self._numbers = itertools.count()
+        self._chosen = pruning.sparsity  # the last one that a user chose
         self._links: list[Link] = []
         self._awaiting = 0
         self.views = Views(lambda: self.send({"type": "look"}))
@@ -83,7 +93,10 @@ class Panel(PanelWire):
             sparsity=pruning.sparsity,
             preset=pruning.preset,
             pattern=pruning.pattern,
+            plan=pruning.plan,
             solver=pruning.solver,
+            sequential=pruning.sequential,
+            fidelity=pruning.fidelity,
             app={
                 "title": classifier.name,
                 "input": list(classifier.input_size),
@@ -234,6 +247,15 @@ class Panel(PanelWire):
         """A value as it is kept; an `InputError` says why it cannot be."""
         if name == "sparsity":
             return check_sparsity(value)
+        if name == "fidelity":
+            return None if value is None else check_fidelity(value)
+        if name == "sequential":
+            return check_flag(name, value)
+        if name == "plan":
+            plan = read_plan(value)
+            if self._open and (plan or self.preset == PLAN.key):
+                self.session.check(self._pruning(plan=plan, preset=PLAN.key))
+            return plan
         if not isinstance(value, str):
             raise InputError(f"The {name} is {value!r}, which is no text.")
         if name == "sample_id":
@@ -258,9 +280,11 @@ class Panel(PanelWire):
         """What the page sets. Bad input is said in `error`, and the page gets the value that still holds."""
         problems = []
         ours = (*self.SELECTS, *self.SETS)
-        # The pattern first: it is checked against the layers when the preset that uses it comes.
-        for name in sorted(sync_data, key=lambda n: n != "pattern"):
+        # The pattern and the plan first: they are checked against the layers when the preset that uses them comes.
+        for name in sorted(sync_data, key=lambda n: n not in ("pattern", "plan")):
             try:
+                if name == "plan" and isinstance(sync_data[name], str):
+                    raise InputError("A page says what is in a plan, not where it lies.")
                 value = self._accepted(name, sync_data[name]) if name in ours else sync_data[name]
             except SpadeError as error:
                 problems.append(str(error))
@@ -274,12 +298,38 @@ class Panel(PanelWire):
     # What happens then
 
     def _pruning(self, **changed: Any) -> Pruning:
-        values = {"sparsity": self.sparsity, "preset": self.preset, "pattern": self.pattern, "solver": self.solver}
+        values = {name: getattr(self, name) for name in SHARED if name != "sample_id"}
+        if values["fidelity"] is not None:
+            # Where the slider stands is what came of it: the same is asked for before and after.
+            values["sparsity"] = NOMINAL
         return Pruning(**{**values, **changed})
 
-    def _selected(self, _change: Any) -> None:
+    def _selected(self, change: Any) -> None:
         self.error = ""
+        if change["name"] == "sparsity":
+            if not follows():
+                self._choose_sparsity(change["new"])
+            elif self.fidelity is not None:
+                return  # it was found, or it is another panel's, which says next that it asks for no fidelity
         self._start()
+
+    def _choose_sparsity(self, sparsity: float) -> None:
+        """A user's own sparsity counts, and no longer that of a trace that keeps the prediction."""
+        self._chosen = sparsity
+        if self.fidelity is not None:
+            self.fidelity = None
+            if self.sparsity != sparsity:  # the worker has found one in this very moment
+                self.sparsity = sparsity
+
+    def found(self, sample: Sample, pruning: Pruning, sparsity: float) -> None:
+        """A trace that keeps the prediction was found: the slider goes there, if it is still asked for."""
+        if (self.sample_id, self._pruning()) != (sample.id, pruning):
+            return
+        with following():
+            self.sparsity = sparsity
+        # No lock is held while a trait is set: links set others' then.
+        if self.fidelity is None and self.sparsity == sparsity:
+            self.sparsity = self._chosen  # a user has chosen one in this very moment
 
     def _start(self) -> None:
         """Compute what is selected, in the place of what was being computed. Returns at once."""
@@ -288,6 +338,7 @@ class Panel(PanelWire):
                 return
             selection = self._selection()
             self.code = self._recipe(selection)
+            self._estimate()
             # At rest, nothing is computed; but nothing old passes for what was selected meanwhile.
             if not self._active:
                 self._job = self.session.worker.submit(self, self._screen.stopped(selection), self._failed)
@@ -299,6 +350,20 @@ class Panel(PanelWire):
                 self._failed,
                 runs=lambda: not marked.is_set() or self._worthwhile(),
             )
+
+    def _estimate(self) -> None:
+        """Have it said what traces take, where other layers or ways to prune them are selected than before."""
+        pruning = self._pruning(sparsity=NOMINAL, solver=AUTO)
+        if pruning != self._estimated and self._active:
+            self._estimated = pruning
+            self._besides("estimates", self._estimates(pruning))
+
+    def _estimates(self, pruning: Pruning) -> Steps:
+        told = {}
+        for solver, seconds in estimates(self.session, pruning):
+            told[solver] = round(seconds, 1)
+            yield
+        self.estimates = told
 
     def _run(self, selection: Any, marked: threading.Event) -> Steps:
         """On the worker's thread: every event to the screen, one a step."""
@@ -349,12 +414,18 @@ class Panel(PanelWire):
             self._besides(f"add {next(self._numbers)}", adding)
 
     def _read_files(self, files: list[tuple[str, Any]]) -> Steps:
-        """On the worker's thread: the files that were dropped or chosen become samples; the last good one is chosen."""
+        """On the worker's thread: the files that were dropped or chosen become samples; the last good one is chosen.
+
+        A JSON file is a plan.
+        """
         problems = []
         for name, data in files:
             if self._closed:
                 return
             try:
+                if Path(name).suffix.lower() == ".json":
+                    self._use_plan(PlanFile.parse(bytes(data), name))
+                    continue
                 read = Sample.read(data, title=name or "the file")  # its whole name, should it have to be named
                 self.sample_id = self._add(replace(read, title=Path(name).stem or "image")).id
             except SpadeError as error:
@@ -362,6 +433,12 @@ class Panel(PanelWire):
             yield
         if problems:
             self.error = " ".join(problems)
+
+    def _use_plan(self, file: PlanFile) -> None:
+        """Prune by a plan, with its own numbers."""
+        plan = read_plan(file.plan)
+        self.session.check(self._pruning(plan=plan, preset=PLAN.key))
+        self.plan, self.preset, self.fidelity, self.sparsity = plan, PLAN.key, None, NOMINAL
 
     def _add(self, sample: Sample) -> Sample:
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from spade_widgets.pruning.plans.plan import scaled
 from spade_widgets.runtime.drawing import PLAIN, Drawing, spread
 from spade_widgets.runtime.session import Session
-from spade_widgets.runtime.tracing import PATTERN, Pruning
+from spade_widgets.runtime.tracing import PATTERN, PLAN, Pruning
 from spade_widgets.sample import Sample
-from spade_widgets.widgets.common.opening import Opened
+from spade_widgets.widgets.common.opening import BUILT_IN, Opened
 
 
 def recipe(
@@ -53,21 +54,34 @@ def _trace(opened: Opened, session: Session, sample: Sample, pruning: Pruning, m
     """The lines that end with the trace, and more of them."""
     sample_code = _sample(opened, sample)
     imports = ["import spade_widgets as sw"]
-    if any("emoji." in line for line in (opened.classifier_code, sample_code, *more)):
-        imports.append("from spade_widgets.demo import emoji")
-    if pruning.preset == PATTERN.key:
-        how = f"sparsity={pruning.sparsity!r}, layers={pruning.pattern!r}"
-    else:
-        how = f"plan=sw.SparsityPlan.preset(classifier, {pruning.sparsity!r}, {pruning.preset!r})"
+    code = "\n".join((opened.classifier_code, sample_code, *more))
+    if rooms := [name for name in sorted(BUILT_IN) if f"{name}." in code]:
+        imports.append(f"from spade_widgets.demo import {', '.join(rooms)}")
     settings = f"solver={pruning.solver!r}, augmentations={session.augmentations}, seed={session.seed}"
+    if pruning.sequential:
+        settings += ", sequential=True"
     return [
         *imports,
         "",
         f"classifier = {opened.classifier_code}",
         f"sample = {sample_code}",
-        f"trace = sw.trace(classifier, sample, {how}, {settings})",
+        f"trace = sw.trace(classifier, sample, {_pruned(pruning)}, {settings})",
         *more,
     ]
+
+
+def _pruned(pruning: Pruning) -> str:
+    """What is asked for, as arguments: a sparsity or a fidelity, of which layers."""
+    numbers = {pattern: scaled(nominal, pruning.sparsity) for pattern, nominal in pruning.plan}
+    preset = f"sw.SparsityPlan.preset(classifier, {pruning.sparsity!r}, {pruning.preset!r})"
+    if pruning.fidelity is None:
+        if pruning.preset == PATTERN.key:
+            return f"sparsity={pruning.sparsity!r}, layers={pruning.pattern!r}"
+        return f"plan={numbers!r}" if pruning.preset == PLAN.key else f"plan={preset}"
+    asked = f"fidelity={pruning.fidelity!r}, layers="
+    if pruning.preset == PATTERN.key:
+        return f"{asked}{pruning.pattern!r}"
+    return f"{asked}{', '.join(numbers)!r}" if pruning.preset == PLAN.key else f"{asked}{preset}.layers"
 
 
 def _sample(opened: Opened, sample: Sample) -> str:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 from spade_widgets.pruning.traces.trace import Trace
-from spade_widgets.runtime.explore import (
-    Predicted,
-)
+from spade_widgets.runtime.explore import Predicted
 from spade_widgets.runtime.jobs import Steps
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
-from spade_widgets.widgets.common.facts import prediction_rows, trace_facts
+from spade_widgets.widgets.common.estimates import about
+from spade_widgets.widgets.common.facts import found_sparsity, prediction_rows, trace_facts
 from spade_widgets.widgets.common.wire import PanelWire
 
 #: Seconds between two changes of a progress trait: enough for a number that a person reads.
 PROGRESS = 0.2
-
+#: What is done for a trace.
+TRACING = ("calibrating", "solving", "searching")
 
 S = TypeVar("S")
 
@@ -35,6 +36,7 @@ class PanelScreen(Generic[S]):
         self._began = time.monotonic()
         self._said: dict[str, float] = {}
         self._trace: Trace | None = None
+        self._pruning: Pruning | None = None
         self._status("working", "starting")
 
     def begin(self, selection: S) -> None:
@@ -67,9 +69,9 @@ class PanelScreen(Generic[S]):
         raise NotImplementedError
 
     def _begun(self, sample: Sample, pruning: Pruning) -> None:
-        self._began = time.monotonic()
+        self._began, self._pruning = time.monotonic(), pruning
         self._status("working", "predicting")
-        self._panel.solved = self._panel.session.solved(sample, pruning)
+        self._panel.solved = self._solved(sample, pruning)
 
     def _predicted(self, sample: Sample, event: Predicted) -> None:
         if event.sparse is None and self._panel.predictions["sample_id"] == sample.id:
@@ -91,8 +93,14 @@ class PanelScreen(Generic[S]):
     def _traced(self, sample: Sample, pruning: Pruning, trace: Trace) -> None:
         self._trace = trace
         seconds, draft = time.monotonic() - self._began, drafted(self._panel.session, pruning, trace)
+        if trace.fidelity is not None:
+            self._panel.found(sample, pruning, found_sparsity(trace))
         self._panel.trace_summary = trace_facts(trace, pruning.sparsity, seconds, draft)
-        self._panel.solved = self._panel.session.solved(sample, pruning)
+        self._panel.solved = self._solved(sample, pruning)
+
+    def _solved(self, sample: Sample, pruning: Pruning) -> list[float]:
+        """Where the slider finds a trace at once; moved, it asks for a sparsity and no longer for a fidelity."""
+        return self._panel.session.solved(sample, replace(pruning, fidelity=None))
 
     def _working(self, text: str, done: float, of: int) -> None:
         if text != self._panel.status.get("text") or self._due("status"):
@@ -108,7 +116,12 @@ class PanelScreen(Generic[S]):
 
     def _status(self, state: str, text: str, done: float | None = None, of: int | None = None) -> None:
         seconds = round(time.monotonic() - self._began, 2)
-        self._panel.status = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
+        whole = {"state": state, "text": text, "done": done, "of": of, "seconds": seconds}
+        self._panel.status = {**whole, "about": self._about() if text in TRACING else ""}
+
+    def _about(self) -> str:
+        """How long the trace takes in all, where that is long."""
+        return "" if self._pruning is None else about(self._panel.estimates.get(self._pruning.solver))
 
 
 def drafted(session: Session, pruning: Pruning, trace: Trace) -> str:

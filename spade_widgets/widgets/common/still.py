@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ SIDE, GAP = 224, 12
 LOSSLESS, LOSSLESS_SIDE = 3, 128
 INK, PALE, PAPER = "#1f2328", "#eceff3", "#ffffff"
 _LABEL = 15
+#: Of a line within a picture's place.
+_CHARACTERS = 26
 # In a page of JupyterLab or Notebook it waits for the panel, which hides it: else it would flash. Elsewhere, and in a
 # notebook that is not trusted (its styles are taken away), it is there at once.
 _STYLE = (
@@ -31,10 +34,17 @@ _LEFT = "text-align: left"
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture and what is above it; None where there is none yet. Without a label, a place that stays empty."""
+    """A picture and what is above it. Without a label, a place that stays empty.
+
+    Attributes:
+        label: above it.
+        image: None where there is none.
+        instead: what is said then.
+    """
 
     label: str
     image: Image.Image | None
+    instead: str = "not computed"
 
 
 @dataclass(frozen=True)
@@ -100,7 +110,8 @@ def draw(rows: Sequence[Sequence[Tile]]) -> Image.Image:
                 continue
             if tile.image is None:
                 pen.rectangle((x, y, x + SIDE - 1, y + SIDE - 1), fill=PALE)
-                pen.text((x + SIDE / 2, y + SIDE / 2), "not computed", fill=INK, font=font, anchor="mm")
+                said = "\n".join(textwrap.wrap(tile.instead, _CHARACTERS))
+                pen.text((x + SIDE / 2, y + SIDE / 2), said, fill=INK, font=font, anchor="mm", align="center")
             else:
                 picture = fitted(tile.image)
                 sheet.paste(picture, (x + (SIDE - picture.width) // 2, y + (SIDE - picture.height) // 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from spade_widgets.runtime.tracing import PATTERN
 from spade_widgets.widgets.common import images
@@ -26,20 +27,30 @@ def facts(panel: PanelWire) -> dict[str, str]:
     label = f" (label: {sample['label']})" if sample["label"] else ""
     presets = {preset["key"]: preset["title"] for preset in panel.presets}
     layers = panel.pattern if panel.preset == PATTERN.key else presets.get(panel.preset, str(panel.preset))
-    session = panel.session
+    session, order = panel.session, ", block by block" if panel.sequential else ""
     facts = {
         "Classifier": f"{app['title']}, {app['weights']:,} weights",
         "Sample": f"{sample['title']}{label}",
         "Sparsity": percent(panel.sparsity),
         "Pruned layers": layers,
-        "Solver": f"{panel.solver}, {session.augmentations} augmentations, seed {session.seed}",
+        "Solver": f"{panel.solver}{order}, {session.augmentations} augmentations, seed {session.seed}",
     }
     trace = panel.trace_summary
     if trace and trace["sample_id"] == panel.sample_id and trace["sparsity"] == panel.sparsity:
         says = "says the same class" if trace["agrees"] else f"says {trace['sparse_class']}, not {trace['dense_class']}"
         facts["Trace"] = f"{trace['kept']:,} of {trace['total']:,} weights kept; {says}"
+        if trace["fidelity"] is not None:
+            facts["Sparsity"] += f", {kept_prediction(trace)}"
     facts["Made with"] = f"spade_widgets {app['version']}"
     return facts
+
+
+def kept_prediction(trace: Mapping[str, Any]) -> str:
+    """What came of asking for the sparsest trace that keeps the prediction."""
+    if trace["kept"] == trace["total"]:
+        return "nothing sparser keeps the prediction"
+    asked, reached = (f"{100 * trace['fidelity'][name]:.0f} %" for name in ("asked", "reached"))
+    return f"the sparsest found that keeps the prediction ({reached} of further augmentations; asked for: {asked})"
 
 
 def sample_tile(panel: PanelWire) -> Tile:

@@ -23,6 +23,7 @@ from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Source
 from spade_widgets.widgets.common.opening import Model, open_panel
 from spade_widgets.widgets.common.panel import Panel
+from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
 from spade_widgets.widgets.common.recipe import recipe
 from spade_widgets.widgets.common.still import Still
 from spade_widgets.widgets.common.wire import one_of
@@ -46,7 +47,8 @@ class Explorer(Panel, ExplorerWire):
     """The main panel.
 
     Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`,
-    `image`, `count`; and read: `trace`, `dense_image`, `sparse_image`, `state()`, `code`.
+    `sequential`, `fidelity`, `plan`, `image`, `count`; and read: `trace`, `dense_image`, `sparse_image`, `state()`,
+    `code`.
 
     Args:
         model: None for the built-in classifier; a torchvision builder's name; an `ImageClassifier`; any `nn.Module`.
@@ -56,7 +58,13 @@ class Explorer(Panel, ExplorerWire):
         sparsity: to begin with, in [0, 1). Default: 0.9 for the built-in classifier; 0.8 for others, few of whose
             traces keep their prediction beyond it (docs/RESULTS.md).
         neuron: to begin with. Default: the logit of the class that the first sample is taken for.
-        preset, pattern, solver: how to prune, to begin with. Default: the last block and the head.
+        preset, pattern, solver: how to prune, to begin with. Default: the last third of the blocks and the head.
+        fidelity: in (0, 1], instead of a sparsity: the sparsest trace that keeps the prediction is looked for, as
+            `sw.trace` does; `sparsity` then goes where it was found. Set the sparsity, and it is None again.
+        sequential: whether to prune block by block.
+        plan: layers and their sparsities, instead of a preset: the path of a JSON file that `spade-widgets tune` wrote,
+            a dict, or a `SparsityPlan`. At a sparsity of 0.95, the default then, these numbers count as they are;
+            others scale them together.
         augmentations: a calibration's, at least 1.
         steps: a visualization's, at least 1.
         seed: of augmentations, visualizations and saliency maps.
@@ -91,7 +99,10 @@ class Explorer(Panel, ExplorerWire):
         neuron: str | Neuron | None = None,
         preset: str | None = None,
         pattern: str | None = None,
-        solver: str = "fast",
+        solver: str = "refined",
+        fidelity: float | None = None,
+        sequential: bool = False,
+        plan: PlanSource | None = None,
         augmentations: int = 256,
         steps: int = 256,
         seed: int = 0,
@@ -118,11 +129,15 @@ class Explorer(Panel, ExplorerWire):
         if neuron is None:
             best = int(session.probabilities(classifier, first).argmax())
             neuron = classifier.neuron(f"logit:{best}")
-        pruning = Pruning(
-            sparsity=(0.9 if model is None else 0.8) if sparsity is None else sparsity,
-            preset=preset or ("late" if pattern is None else "pattern"),
-            pattern=pattern or "",
+        pruning = asked_pruning(
+            Pruning(0.9 if model is None else 0.8),
+            sparsity=sparsity,
+            preset=preset,
+            pattern=pattern,
+            plan=plan,
             solver=solver,
+            sequential=sequential,
+            fidelity=fidelity,
         )
         super().__init__(
             opened,
@@ -156,7 +171,7 @@ class Explorer(Panel, ExplorerWire):
 
     def state(self) -> dict[str, Any]:
         """Everything on screen in plain values: the selection, predictions, trace, pictures' progress, status."""
-        chosen = ("sparsity", "neuron", "layer", "preset", "pattern", "solver", "image", "count")
+        chosen = (*(name for name in SELECTION if name not in ("sample_id", "plan")), "estimates")
         names = (*chosen, "predictions", "dense", "sparse")
         rest = ("centre", "solved", "status", "error")
         channels = [(row["channel"], row["activation"]) for row in self.channels.get("rows", ())]
@@ -164,6 +179,7 @@ class Explorer(Panel, ExplorerWire):
             "sample": self.sample.title,
             "sample_id": self.sample_id,
             **{name: getattr(self, name) for name in names},
+            "plan": [list(pair) for pair in self.plan],
             "trace": self.trace_summary,
             "channels": channels,
             **{name: getattr(self, name) for name in rest},
@@ -212,7 +228,8 @@ class Explorer(Panel, ExplorerWire):
             neurons=choose_neurons(session, selection, neurons),
             sparsities=choose_sparsities(self.sparsity, sparsities),
             samples=choose_samples(session.samples, selection.sample, samples, self._find),
-            pruning=selection.pruning,
+            # A lesson's slider has its sparsities: none is looked for.
+            pruning=self._pruning(fidelity=None, sparsity=self.sparsity),
             sample=selection.sample,
             neuron=selection.neuron,
             drawing=selection.drawing,
@@ -320,7 +337,8 @@ class Explorer(Panel, ExplorerWire):
     def _events(self, selection: Selection) -> Iterator[Event]:
         self.session.worker.cancel((self, "ahead"))
         yield from explore(self.session, selection, self._screen.on_screen)
-        self._besides("ahead", self._ahead(selection), idle=True)
+        if selection.pruning.fidelity is None:
+            self._besides("ahead", self._ahead(selection), idle=True)
 
     def _ahead(self, selection: Selection) -> Steps:
         """Neighbouring sparsities, while the worker has nothing else to do."""

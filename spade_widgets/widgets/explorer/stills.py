@@ -13,6 +13,9 @@ from spade_widgets.widgets.common.stills import NAMES, facts, percent, sample_ti
 from spade_widgets.widgets.explorer.wire import ExplorerWire
 from spade_widgets.widgets.saliency.stills import map_facts, map_rows
 
+#: In the place of a picture that would be noise. The page says the same.
+DEAD = "This trace has pruned everything that reaches the neuron: lower the sparsity or choose another."
+
 
 def explorer_still(panel: ExplorerWire) -> Still:
     """The Explorer's: the sample, both pictures and, where they are in the middle, the maps."""
@@ -35,7 +38,10 @@ def explorer_still(panel: ExplorerWire) -> Still:
 def _picture_tile(panel: ExplorerWire, which: str) -> Tile:
     shown, data = getattr(panel, which), getattr(panel, f"{which}_png")
     there = data and shown["state"] in ("rendering", "stopped", "done")
+    dead = which == "sparse" and there and shown["dead"]
     label = NAMES[which] if which == "dense" else f"{NAMES[which]}, {percent(panel.sparsity)} sparse"
+    if dead:
+        return Tile(label, None, DEAD)
     return Tile(label, Image.open(io.BytesIO(data)).convert("RGB") if there else None)
 
 

@@ -8,10 +8,10 @@ import anywidget
 import traitlets as t
 
 from spade_widgets.widgets.common.once import ONCE, bundle
-from spade_widgets.widgets.common.wire import STATIC, PanelWire
+from spade_widgets.widgets.common.wire import SHARED, STATIC, PanelWire
 
 #: What a user selects in the Explorer.
-SELECTION = ("sample_id", "sparsity", "neuron", "layer", "preset", "pattern", "solver", "image", "count")
+SELECTION = (*SHARED, "neuron", "layer", "image", "count")
 #: What may be in the Explorer's middle.
 CENTRES = ("visualization", "saliency", "both")
 

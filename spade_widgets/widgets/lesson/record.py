@@ -216,8 +216,9 @@ class Recorder:
         session, pruning = self._session, self._lesson.pruning
         presets = {preset.key: preset.title for preset in session.presets()}
         layers = f"layers '{pruning.pattern}'" if pruning.preset == PATTERN.key else presets[pruning.preset]
+        order = ", block by block" if pruning.sequential else ""
         return [
-            f"Pruned: {layers}; solver {session.solver(pruning)}; {session.augmentations} augmentations; "
+            f"Pruned: {layers}; solver {session.solver(pruning)}{order}; {session.augmentations} augmentations; "
             f"pictures of {session.steps} steps; seed {session.seed}.",
             f"Recorded with spade_widgets {__version__}: nothing is computed in this page.",
         ]

@@ -20,13 +20,14 @@ from spade_widgets.runtime.attribute import Event, Question, Which, attribute, k
 from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
-from spade_widgets.runtime.tracing import PATTERN, Pruning
+from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Source
 from spade_widgets.widgets.common.opening import Model, open_panel, open_session
-from spade_widgets.widgets.common.panel import Panel
+from spade_widgets.widgets.common.panel import ORDER, Panel
+from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
 from spade_widgets.widgets.common.recipe import saliency_recipe
 from spade_widgets.widgets.common.still import Still
-from spade_widgets.widgets.common.wire import one_of
+from spade_widgets.widgets.common.wire import check_flag, one_of
 from spade_widgets.widgets.saliency.screen import SaliencyScreen
 from spade_widgets.widgets.saliency.stills import saliency_still
 from spade_widgets.widgets.saliency.wire import COLORMAPS, PREDICTED, SCALES, SELECTION, VIEW, SaliencyWire
@@ -35,9 +36,9 @@ from spade_widgets.widgets.saliency.wire import COLORMAPS, PREDICTED, SCALES, SE
 class SaliencyPanel(Panel, SaliencyWire):
     """Saliency maps of the dense network and of the sample's trace, method beside method.
 
-    Everything on screen can be read and set: `sample`, `sparsity`, `preset`, `pattern`, `solver`, `methods`, `target`,
-    and how maps are drawn: `opacity`, `colormap`, `signed`, `clip`, `scale`, `outline`; and read: `trace`, `maps()`,
-    `state()`, `code`.
+    Everything on screen can be read and set: `sample`, `sparsity`, `preset`, `pattern`, `solver`, `sequential`,
+    `fidelity`, `plan`, `methods`, `target`, and how maps are drawn: `opacity`, `colormap`, `signed`, `clip`, `scale`,
+    `outline`; and read: `trace`, `maps()`, `state()`, `code`.
 
     Args:
         source: another panel, such as an `Explorer` (both then select the same, whichever is touched), a `Session`, or
@@ -47,8 +48,8 @@ class SaliencyPanel(Panel, SaliencyWire):
             not for a panel or a session, which have them. The seed is that of the maps too.
         methods: keys of the saliency methods, at least one, in the order in which they are shown.
         target: index or name of the class that the maps speak of. Default: the one that the dense network predicts.
-        sparsity, preset, pattern, solver: how to prune, to begin with. Default: as it is in the panel given; else the
-            Explorer's defaults.
+        sparsity, preset, pattern, solver, fidelity, sequential, plan: how to prune, to begin with; see the Explorer.
+            Default: as it is in the panel given; else the Explorer's defaults.
         opacity: of the maps over the image, 0 to 1.
         colormap: one of `COLORMAPS`; `"auto"`: diverging where a map is signed, else sequential.
         signed: whether negative values are told from positive ones, or magnitudes are shown.
@@ -81,6 +82,9 @@ class SaliencyPanel(Panel, SaliencyWire):
         preset: str | None = None,
         pattern: str | None = None,
         solver: str | None = None,
+        fidelity: float | None = None,
+        sequential: bool | None = None,
+        plan: PlanSource | None = None,
         augmentations: int | None = None,
         seed: int | None = None,
         cache: str | Path | None = None,
@@ -114,12 +118,17 @@ class SaliencyPanel(Panel, SaliencyWire):
                 cache_size=SIZE if cache_size is None else cache_size,
             )
         linked = source if isinstance(source, Panel) else None
-        begun = linked._pruning() if linked else Pruning(0.9 if source is None else 0.8)
-        asked = Pruning(
-            sparsity=begun.sparsity if sparsity is None else sparsity,
-            preset=preset or (begun.preset if pattern is None else PATTERN.key),
-            pattern=begun.pattern if pattern is None else pattern,
-            solver=begun.solver if solver is None else solver,
+        default = Pruning(0.9 if source is None else 0.8)
+        begun = linked._pruning(sparsity=linked.sparsity) if linked else default
+        asked = asked_pruning(
+            begun,
+            sparsity=sparsity,
+            preset=preset,
+            pattern=pattern,
+            plan=plan,
+            solver=solver,
+            sequential=sequential,
+            fidelity=fidelity,
         )
         session.check(asked)
         super().__init__(
@@ -145,10 +154,11 @@ class SaliencyPanel(Panel, SaliencyWire):
         self._screen = SaliencyScreen(self)
         self._begin(linked)
         if linked:  # both panels then prune as asked; what was not asked for may have changed meanwhile
-            given = {"pattern": pattern, "preset": asked.preset if preset or pattern is not None else None}
-            for name, value in {**given, "sparsity": sparsity, "solver": solver}.items():
-                if value is not None:
-                    setattr(self, name, value)
+            given = {"pattern": pattern, "plan": plan, "preset": preset, "solver": solver, "sparsity": sparsity}
+            given |= {"sequential": sequential, "fidelity": fidelity}
+            for name in ORDER[1:]:
+                if given[name] is not None or getattr(asked, name) != getattr(begun, name):
+                    setattr(self, name, getattr(asked, name))
 
     # What a user reads and does
 
@@ -161,11 +171,13 @@ class SaliencyPanel(Panel, SaliencyWire):
 
     def state(self) -> dict[str, Any]:
         """Everything on screen in plain values: the selection, predictions, trace, the maps' progress, status."""
-        names = ("sparsity", "preset", "pattern", "solver", "target", *VIEW, "predictions", "cells", "solved", "status")
+        pruned = ("sparsity", "preset", "pattern", "solver", "sequential", "fidelity", "estimates")
+        names = (*pruned, "target", *VIEW, "predictions", "cells", "solved", "status")
         return {
             "sample": self.sample.title,
             "sample_id": self.sample_id,
             "methods": list(self.methods),
+            "plan": [list(pair) for pair in self.plan],
             **{name: getattr(self, name) for name in names},
             "trace": self.trace_summary,
             "curves": self.curves_status,
@@ -220,9 +232,7 @@ class SaliencyPanel(Panel, SaliencyWire):
             case "scale":
                 return one_of(name, value, SCALES)
             case "signed" | "outline":
-                if not isinstance(value, bool | np.bool_):
-                    raise InputError(f"'{name}' is {value!r}, which is neither True nor False.")
-                return bool(value)
+                return check_flag(name, value)
         return super()._accepted(name, value)
 
     def _class(self, value: Any) -> int:
@@ -244,9 +254,8 @@ class SaliencyPanel(Panel, SaliencyWire):
         return attribute(self.session, selection)
 
     def _selected(self, change: Any) -> None:
-        with self._starting:
-            self._leave_curves()  # they would be of what was selected before
-            super()._selected(change)
+        self._leave_curves()  # they would be of what was selected before
+        super()._selected(change)
 
     def _leave_curves(self) -> None:
         self.session.worker.cancel((self, "curves"))
