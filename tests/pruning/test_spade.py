@@ -34,9 +34,10 @@ def same(one: sw.Trace, other: sw.Trace) -> None:
         assert torch.equal(weight, other.weights()[name])
 
 
-def test_trace_is_augment_calibrate_solve(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
-    """Put together by hand: blocks of k² columns for a convolution, one by one for the head with its floor."""
-    trace = sw.trace(tiny, picture, sparsity=0.6, layers="*", augmentations=7, seed=3)
+@pytest.mark.parametrize("method", ["fast", "refined"])
+def test_trace_is_augment_calibrate_solve(tiny: sw.ImageClassifier, picture: sw.Sample, method: str) -> None:
+    """Put together by hand: FastSPADE's blocks of k² columns for a convolution; the head with its floor."""
+    trace = sw.trace(tiny, picture, sparsity=0.6, layers="*", solver=method, augmentations=7, seed=3)
     module = tiny.module()
     inputs: dict[str, list[Tensor]] = {name: [] for name in tiny.prunable()}
     for name in inputs:
@@ -46,7 +47,8 @@ def test_trace_is_augment_calibrate_solve(tiny: sw.ImageClassifier, picture: sw.
     for name, block_size, floor in (("0", 9, 0), ("3", 9, 0), ("7", 1, row_floor(16, 0.6))):
         layer = module.get_submodule(name)
         assert isinstance(layer, nn.Conv2d | nn.Linear)
-        prepared = solver("fast", block_size=block_size).prepare(gram(layer, torch.cat(inputs[name])))
+        options = {"block_size": block_size} if method == "fast" else {}
+        prepared = solver(method, **options).prepare(gram(layer, torch.cat(inputs[name])))
         expected = prepared.sweep(layer.weight.detach().flatten(1), [0.6], row_floor=floor)[0]
         torch.testing.assert_close(trace.weights()[name].flatten(1), expected, rtol=1e-4, atol=1e-5)
 
@@ -65,10 +67,14 @@ def test_a_sweep_is_its_traces(tiny: sw.ImageClassifier, picture: sw.Sample) -> 
 
 def test_a_sweep_calibrates_once(tiny: sw.ImageClassifier, picture: sw.Sample, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
-    original = torch.linalg.cholesky_ex
+    original, prepare = torch.linalg.cholesky_ex, Pruner.prepare
     monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda H: (calls.append("factor"), original(H))[1])
-    sw.sweep(tiny, picture, [0.1, 0.5, 0.9], layers="*", augmentations=2)
+    sw.sweep(tiny, picture, [0.1, 0.5, 0.9], layers="*", solver="fast", augmentations=2)
     assert len(calls) == 3  # one a layer, not one a sparsity
+    prepared: list[str] = []
+    monkeypatch.setattr(Pruner, "prepare", lambda *args: (prepared.append(args[0].method), prepare(*args))[1])
+    sw.sweep(tiny, picture, [0.1, 0.5, 0.9], layers="*", augmentations=2)
+    assert prepared == ["refined"] * 3  # which solves systems of its own for each sparsity
 
 
 def test_trace_many_is_its_traces(tiny: sw.ImageClassifier, picture: sw.Sample, tmp_path: Path) -> None:
@@ -98,15 +104,25 @@ def test_plans_per_layer(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
         assert {row.name: row.sparsity for row in trace.stats()} == {"3": 0.25, "7": 0.5}
 
 
-def test_the_default_is_the_last_block_and_the_head(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
-    trace = sw.trace(tiny, picture, augmentations=2)
-    assert trace.plan == SparsityPlan.uniform(tiny, 0.95)
-    assert set(trace.plan.sparsities.values()) == {0.95}
+def test_the_default_is_refined_on_the_last_third(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+    plan = SparsityPlan.preset(tiny, 0.95, "third")
+    for trace in (
+        sw.trace(tiny, picture, augmentations=2),
+        *sw.sweep(tiny, picture, [0.95], augmentations=2),
+        *sw.trace_many(tiny, [picture], augmentations=2),
+    ):
+        assert trace.plan == plan
+        assert set(plan.sparsities.values()) == {0.95}
+        assert trace.solver == "refined"
+        assert [row.solver for row in trace.stats()] == ["refined"]
+    followed = sw.trace(tiny, picture, augmentations=2, fidelity=0.5)
+    assert (followed.plan.layers, followed.solver) == (plan.layers, "refined")
 
 
-def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
+@pytest.mark.parametrize("method", ["fast", "refined"])
+def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample, method: str) -> None:
     plan = SparsityPlan.uniform(tiny, 0.5, "*")
-    steps = list(trace_steps(tiny, picture, plan, "fast", 70, 0))
+    steps = list(trace_steps(tiny, picture, plan, method, 70, 0))
     batch = batch_size(tiny)
     calibrating = [Progress("calibrating", done, 70) for done in range(0, 70, batch)]
     assert steps[: len(calibrating)] == calibrating
@@ -114,7 +130,7 @@ def test_steps_say_how_far_they_are(tiny: sw.ImageClassifier, picture: sw.Sample
     assert measuring[1:] == [Progress("measuring", done, 3) for done in (1, 2)]
     assert isinstance(measuring[0], Solved)
     (sketch,) = measuring[0].sketches
-    made = sw.trace(tiny, picture, plan=plan, augmentations=70)
+    made = sw.trace(tiny, picture, plan=plan, solver=method, augmentations=70)
     for name, weight in made.weights().items():
         assert torch.equal(sketch.weights[name], weight)
     assert torch.equal(sketch.module()(tiny.prepare(picture)).detach(), made.module()(tiny.prepare(picture)).detach())
@@ -132,12 +148,12 @@ def test_a_pruner_keeps_its_factorisations(
     calls: list[str] = []
     original = torch.linalg.cholesky_ex
     monkeypatch.setattr(torch.linalg, "cholesky_ex", lambda H: (calls.append("factor"), original(H))[1])
-    pruner = Pruner(tiny, picture)
+    pruner = Pruner(tiny, picture, "fast")
     calibration = finish(calibrate(tiny, picture, tiny.prunable(), augmentations=3))
     for sparsity in (0.3, 0.6):
         plan = SparsityPlan.uniform(tiny, sparsity, "*")
         found = finish(pruner.prune(calibration, [plan]))[0]
-        same(found, sw.trace(tiny, picture, plan=plan, augmentations=3))
+        same(found, sw.trace(tiny, picture, plan=plan, solver="fast", augmentations=3))
     assert len(calls) == 3 + 2 * 3  # the pruner's own, and each trace's
     more = calibration + finish(calibrate(tiny, picture, tiny.prunable(), augmentations=3, seed=1))
     finish(pruner.prune(more, [plan]))

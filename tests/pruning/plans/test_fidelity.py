@@ -33,7 +33,7 @@ def picture() -> sw.Sample:
 @pytest.fixture
 def found(tiny: sw.ImageClassifier, picture: sw.Sample) -> dict[str, Curve]:
     calibration = finish(calibrate(tiny, picture, tiny.prunable(), augmentations=4))
-    return dict(finish(curves(Pruner(tiny, picture), calibration, tiny.prunable(), GRID)))
+    return dict(finish(curves(Pruner(tiny, picture, "refined"), calibration, tiny.prunable(), GRID)))
 
 
 def test_a_curve_is_the_traces_of_its_layer(
@@ -41,7 +41,7 @@ def test_a_curve_is_the_traces_of_its_layer(
 ) -> None:
     for name, number in itertools.product(found, (0, 5, len(GRID) - 1)):
         layer = found[name].pruned(number)
-        trace = sw.trace(tiny, picture, plan={name: GRID[number]}, augmentations=4)
+        trace = sw.trace(tiny, picture, plan={name: GRID[number]}, solver="refined", augmentations=4)
         assert layer.weight.shape == trace.weights()[name].shape
         assert torch.equal(layer.weight == 0, trace.weights()[name] == 0)
         torch.testing.assert_close(layer.weight, trace.weights()[name], rtol=1e-4, atol=1e-5)

@@ -12,16 +12,20 @@ from hypothesis import strategies as st
 from torch import nn
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.demo import emoji
 from spade_widgets.errors import InputError
 from spade_widgets.pruning.plans.plan import (
+    DEFAULT,
     PRESETS,
     SparsityPlan,
+    blocks,
     body,
     head,
     late,
     matching,
     preset,
     scaled,
+    third,
 )
 
 LATE = {
@@ -42,6 +46,13 @@ LATE = {
     "shufflenet_v2_x0_5": ("stage4.3.branch2.0", "stage4.3.branch2.5", "conv5.0", "fc"),
     "vgg11": ("classifier.0", "classifier.3", "classifier.6"),
     "densenet121": ("features.denseblock4.denselayer16.conv1", "features.denseblock4.denselayer16.conv2", "classifier"),
+}  # fmt: skip
+#: Where the last third begins.
+THIRD = {
+    "resnet18": "layer3.1.conv1", "resnet50": "layer3.4.conv1", "mobilenet_v2": "features.12.conv.0.0",
+    "squeezenet1_1": "features.10.squeeze", "swin_t": "features.5.4.attn.qkv", "convnext_tiny": "features.5.6.block.3",
+    "regnet_x_400mf": "trunk_output.block4.block4-5.f.a.0", "shufflenet_v2_x0_5": "stage3.7.branch2.0",
+    "vgg11": "features.18", "densenet121": "features.denseblock3.denselayer22.conv1",
 }  # fmt: skip
 STEMS = {
     "resnet18": "conv1", "resnet50": "conv1", "mobilenet_v2": "features.0.0", "squeezenet1_1": "features.0",
@@ -79,19 +90,58 @@ def test_structure_of_torchvisions_networks(name: str) -> None:
     assert network.prunable()[0] == STEMS[name]
     assert body(network) == network.prunable()[1:]
     assert head(network) == LATE[name][-1]
-    assert SparsityPlan.uniform(network, 0.9).sparsities == dict.fromkeys(LATE[name], 0.9)
-    assert SparsityPlan.preset(network, 0.9, "late") == SparsityPlan.uniform(network, 0.9)
+    assert SparsityPlan.preset(network, 0.9, "late").sparsities == dict.fromkeys(LATE[name], 0.9)
+    assert SparsityPlan.uniform(network, 0.9) == SparsityPlan.preset(network, 0.9, "third")
     assert SparsityPlan.preset(network, 0.5, "all").layers == body(network)
     assert preset("paper-saliency").fits(network) == (name == "resnet50")
+
+
+@pytest.mark.parametrize("name", [*LATE, "vit_b_32"])
+def test_the_last_third(name: str) -> None:
+    """From the first of its blocks to the end, and nothing is left out but depthwise convolutions."""
+    network = classifier(name)
+    chosen = third(network)
+    assert chosen[0] == THIRD.get(name, "encoder.layers.encoder_layer_8.self_attention.in_proj_weight")
+    after = network.prunable()[network.prunable().index(chosen[0]) :]
+    missing = set(after) - set(chosen)
+    convolutions = {n: m for n, m in network.module().named_modules() if isinstance(m, nn.Conv2d)}
+    assert missing == {n for n in after if n in convolutions and convolutions[n].groups > 1} - set(chosen)
+    assert all(convolutions[n].groups == convolutions[n].in_channels for n in missing)
+    assert bool(missing) == (name in {"mobilenet_v2", "convnext_tiny", "shufflenet_v2_x0_5"})
+    assert set(late(network)) <= set(chosen)
+    assert list(chosen) == [n for n in after if n in chosen]
+    assert SparsityPlan.preset(network, 0.9, "third").sparsities == dict.fromkeys(chosen, 0.9)
+
+
+def test_the_last_third_of_a_resnet50_is_the_papers_plan() -> None:
+    network = classifier("resnet50")
+    assert third(network) == SparsityPlan.preset(network, 0.95, "paper-visualization").layers
+    for sparsity in (0, 0.5, 0.95, 0.99):
+        third_, papers = (SparsityPlan.preset(network, sparsity, key) for key in ("third", "paper-visualization"))
+        assert third_ == papers == SparsityPlan.uniform(network, sparsity)
+
+
+def test_the_last_third_of_the_emoji_classifier_is_its_last_block() -> None:
+    """So that its recommended plan and the default name the same layers."""
+    assert third(emoji.classifier()) == late(emoji.classifier())
+    assert emoji.classifier().prunable()[-1] in third(emoji.classifier())
+
+
+def test_the_default_preset_is_the_first_that_is_offered() -> None:
+    assert DEFAULT == "third"
+    assert PRESETS[0].key == DEFAULT
+    assert len({p.key for p in PRESETS}) == len(PRESETS)
 
 
 def test_depthwise_layers_are_left_out_unless_there_is_nothing_else() -> None:
     stack = nn.Sequential(*(nn.Conv2d(3, 3, 1, groups=3) for _ in range(5)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     assert late(ImageClassifier(stack)) == ("2", "3", "4")
+    assert third(ImageClassifier(stack)) == ("3", "4")
     stack[3] = nn.Conv2d(3, 3, 1)
     stack[4] = nn.Conv2d(3, 1, 1)  # one row that sees all there is
     stack[5] = nn.AdaptiveAvgPool2d((2, 1))
     assert late(ImageClassifier(stack)) == ("3", "4")
+    assert third(ImageClassifier(stack)) == ("3", "4")
     assert body(ImageClassifier(stack)) == ("1", "2", "3", "4")
 
 
@@ -117,6 +167,44 @@ def test_a_plain_stack_has_its_last_three_layers_pruned() -> None:
     network = ImageClassifier(stack)
     assert late(network) == ("2", "3", "4")
     assert head(network) == "4"
+
+
+@pytest.mark.parametrize(("count", "chosen"), [(1, 1), (2, 1), (3, 1), (4, 1), (5, 2), (8, 3), (9, 3), (11, 4)])
+def test_a_plain_stack_has_its_last_third_of_layers_pruned(count: int, chosen: int) -> None:
+    """One layer at least."""
+    stack = nn.Sequential(*(nn.Conv2d(3, 3, 1) for _ in range(count)), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = ImageClassifier(stack)
+    assert third(network) == tuple(str(i) for i in range(count - chosen, count))
+    assert SparsityPlan.uniform(network, 0.5).sparsities == dict.fromkeys(third(network), 0.5)
+
+
+@pytest.mark.parametrize(("count", "first"), [(1, 0), (2, 1), (4, 3), (5, 3), (8, 5)])
+def test_the_last_third_goes_by_blocks(count: int, first: int) -> None:
+    """However many layers a block has; what comes between and after them belongs to it."""
+    stack = nn.Sequential(
+        nn.Conv2d(3, 3, 1),
+        nn.Sequential(*(Block() for _ in range(count))),
+        nn.Conv2d(3, 5, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(5, 4),
+    )
+    network = ImageClassifier(stack)
+    assert len(blocks(network)) == count
+    assert third(network) == (
+        *(f"1.{i}.{part}" for i in range(first, count) for part in ("one", "two")), "2", "5",
+    )  # fmt: skip
+
+
+class Block(nn.Module):
+    """Two layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.two(self.one(x))
 
 
 def test_a_last_layer_with_other_rows_is_no_head() -> None:
@@ -231,9 +319,9 @@ def test_sparsities_that_cannot_be(bad: float) -> None:
 
 def test_presets_that_cannot_be() -> None:
     with pytest.raises(
-        InputError, match=r"no preset 'best': 'late', 'all', 'paper-visualization', 'paper-saliency' can"
+        InputError, match=r"no preset 'best': 'third', 'late', 'all', 'paper-visualization', 'paper-saliency' can"
     ):
         preset("best")
     with pytest.raises(InputError, match=r"'paper-saliency' needs a layer 'layer3.5.conv3', which resnet18 has not"):
         SparsityPlan.preset(classifier("resnet18"), 0.95, "paper-saliency")
-    assert [p.key for p in PRESETS if p.fits(classifier("resnet18"))] == ["late", "all"]
+    assert [p.key for p in PRESETS if p.fits(classifier("resnet18"))] == ["third", "late", "all"]

@@ -135,7 +135,7 @@ def test_a_channel_that_is_always_zero_has_no_error() -> None:
 def test_traces_tell_them(tiny: sw.ImageClassifier, picture: sw.Sample, mode: type) -> None:
     with mode():
         trace = sw.trace(tiny, picture, layers="*", sparsity=0.9, augmentations=4)
-    assert [row.solver for row in trace.stats()] == ["fast"] * 3
+    assert [row.solver for row in trace.stats()] == ["refined"] * 3
     for row in trace.stats():
         weight = trace.weights()[row.name]
         out, read = trace.channels(row.name), trace.inputs(row.name)

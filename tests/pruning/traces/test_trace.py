@@ -215,7 +215,7 @@ def test_stats_errors_are_those_of_the_layers_outputs(tiny: ImageClassifier, pic
 
 def test_a_trace_is_a_value(tiny: ImageClassifier, picture: Sample) -> None:
     trace = sw.trace(tiny, picture, augmentations=3, seed=4)
-    assert (trace.augmentations, trace.seed, trace.solver) == (3, 4, "fast")
+    assert (trace.augmentations, trace.seed, trace.solver) == (3, 4, "refined")
     assert trace.dense is trace.classifier is tiny
     assert trace.sample is picture
     with pytest.raises(FrozenInstanceError):
