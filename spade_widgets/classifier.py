@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from spade_widgets.errors import InputError, ModelError, described
 from spade_widgets.network.copies import shared_copy
 from spade_widgets.network.products import Survey
+from spade_widgets.network.wrapping import GREY, is_logits, of_input, of_output
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
 from spade_widgets.sample import Sample
 
@@ -30,7 +31,8 @@ class ImageClassifier:
     weights' storage, so no hook, flag or gradient ever reaches the original.
 
     Args:
-        model: (n, 3, h, w) → logits (n, classes). Its training flag does not matter; the copies are in eval mode.
+        model: (n, 3, h, w) → logits (n, classes). Its training flag does not matter; the copies are in eval mode. One
+            that takes one channel or gives something else is wrapped first: notebook 02 has three lines for each.
         class_names: one name a class; `"0"`, `"1"`, … where not given.
         preprocess: PIL RGB image → (3, h, w) tensor, ending in a per-channel normalisation (as torchvision's presets
             do). Default: the shorter side to 256, the middle 224 px, ImageNet's mean and standard deviation.
@@ -238,17 +240,20 @@ class ImageClassifier:
         return self.normalize(torch.full((1, len(self.mean), h, w), 0.5))
 
     def _try_forward(self) -> Tensor:
-        module = self.module()
+        module, blank = self.module(), self._blank()
+        out: object
         try:
             with torch.no_grad():
-                out = module(self._blank())
+                out = module(blank)
         except Exception as error:  # whatever the user's own forward raises
             h, w = self.input_size
-            raise ModelError(f"{self.name} cannot be run on an image of {h} × {w} px: {described(error)}.") from error
-        if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] < 2:
+            failed = f"{self.name} cannot be run on an image of {h} × {w} px: {described(error)}"
+            raise ModelError(f"{failed}{of_input(module, blank)}.") from error
+        if not is_logits(out):
             shape = f"a tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ModelError(
-                f"{self.name} is not an image classifier: it gives {shape} instead of logits (1, classes)."
+                f"{self.name} is not an image classifier: it gives {shape} instead of logits (1, classes)"
+                f"{of_output(out)}."
             )
         if not bool(torch.isfinite(out).all()):
             raise ModelError(
@@ -294,7 +299,9 @@ def _probe(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...]
             raise ModelError(f"The preprocessing fails on a plain RGB image: {described(error)}.") from error
         if not isinstance(out, Tensor) or out.ndim != 3 or out.shape[0] != 3 or not out.is_floating_point():
             got = f"a {out.dtype} tensor {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
-            raise ModelError(f"The preprocessing gives {got}; a float tensor (3, h, w) is needed.")
+            single = isinstance(out, Tensor) and out.ndim == 3 and out.shape[0] == 1
+            how = f": for a model of grey images .expand(3, -1, -1), and {GREY} before the model" if single else ""
+            raise ModelError(f"The preprocessing gives {got}; a float tensor (3, h, w) is needed{how}.")
         outs.append(out.double().cpu())
     black, grey, white = (o.mean(dim=(1, 2)) for o in outs)
     span = white - black

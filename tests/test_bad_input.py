@@ -9,6 +9,7 @@ import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -207,17 +208,29 @@ def test_things_that_are_no_module(thing: Any) -> None:
     ("result", "said"),
     [
         (lambda x: {"logits": x}, "is not an image classifier: it gives a dict instead of logits"),
-        (lambda x: (x, x), "gives a tuple"),
+        (lambda x: {"y": x}, r"gives a dict .*; wrap it in a module that gives output\['y'\]"),
+        (lambda x: (x, x), r"gives a tuple .*; wrap it in a module that gives output\[0\]"),
+        (lambda x: (None, x), r"gives a tuple .*; wrap it in a module that gives output\[1\]"),
+        (lambda x: SimpleNamespace(logits=x), r"gives a SimpleNamespace .* gives output\.logits"),
+        (lambda x: (x[0],), r"gives a tuple instead of logits \(1, classes\)\.$"),
         (lambda _: None, "gives a NoneType"),
-        (lambda x: x.view(1, 4, 1, 1), r"gives a tensor of shape \(1, 4, 1, 1\)"),
+        (lambda x: x.view(1, 4, 1, 1), r"gives a tensor of shape \(1, 4, 1, 1\) .* gives output\.flatten\(1\)"),
+        (lambda x: x.view(1, 2, 2, 1), r"gives a tensor of shape \(1, 2, 2, 1\) instead of logits \(1, classes\)\.$"),
         (lambda x: x[0], r"gives a tensor of shape \(4,\)"),
-        (lambda x: x[:, :1], r"gives a tensor of shape \(1, 1\)"),
+        (lambda x: x[:, :1], r"gives a tensor of shape \(1, 1\) .* that gives torch\.cat\(\[-z, z\], 1\) / 2"),
+        (lambda x: x[:, 0], r"gives a tensor of shape \(1,\) .* that gives torch\.stack\(\[-z, z\], 1\) / 2"),
         (lambda x: x * float("nan"), "gives NaN or infinite logits on a grey image"),
         (fails, "Mine cannot be run on an image of 224 × 224 px: RuntimeError: mat1 and mat2"),
     ],
 )
 def test_models_that_are_no_classifiers(result: Any, said: str) -> None:
     refused(sw.ModelError, said, lambda: sw.ImageClassifier(Gives(result), name="Mine"))
+
+
+def test_models_of_grey_images() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    said = r"cannot be run .*; it runs on one channel, so put a module before it that gives x\.mean\(1, keepdim=True\)"
+    refused(sw.ModelError, said, lambda: sw.ImageClassifier(model))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -249,7 +262,7 @@ def test_models_that_cannot_be_copied(tiny_model: nn.Module) -> None:
         (lambda _: np.zeros((3, 32, 32)), "gives a ndarray; a float tensor"),
         (lambda _: torch.zeros(32, 32), r"gives a torch.float32 tensor \(32, 32\); a float tensor \(3, h, w\)"),
         (lambda _: torch.zeros(1, 3, 32, 32), r"tensor \(1, 3, 32, 32\); a float tensor"),
-        (lambda _: torch.zeros(1, 32, 32), r"tensor \(1, 32, 32\); a float tensor"),
+        (lambda _: torch.zeros(1, 32, 32), r"tensor \(1, 32, 32\); a float tensor .* \.expand\(3, -1, -1\)"),
         (lambda _: torch.zeros(3, 32, 32, dtype=torch.uint8), r"a torch.uint8 tensor \(3, 32, 32\)"),
         (lambda _: torch.zeros(3, 32, 32), "must end in a per-channel"),
         (lambda image: torch.full((3, 32, 32), image.getpixel((0, 0))[0] / 255.0) ** 2, "must end in a per-channel"),
