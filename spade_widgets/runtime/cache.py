@@ -172,9 +172,11 @@ class Cache:
 
         def read(file: Path, name: Name) -> Trace:
             found = Trace.load(file, self._classifier, sample=sample)
-            said = {"plan": dict(found.plan.sparsities), "solver": found.solver, "seed": found.seed}
-            said["augmentations"] = found.augmentations
-            if any(name.made[key] != value for key, value in said.items()):
+            said: Plain = {"solver": found.solver, "seed": found.seed, "augmentations": found.augmentations}
+            said |= {"sequential": found.sequential, "plan": dict(found.plan.sparsities)}
+            if found.fidelity is not None:  # its sparsities were found, not asked for
+                said |= {"fidelity": found.fidelity.asked, "plan": dict.fromkeys(found.plan.sparsities)}
+            if any(name.made.get(key) != value for key, value in said.items()):
                 raise InputError(f"'{file.name}' is another trace than its name says.")
             return found
 

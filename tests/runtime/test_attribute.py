@@ -68,7 +68,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
 
 def ask(session: Session, sparsity: float = 0.5, target: int | None = None, sample: int = 0) -> Question:
-    return Question(session.samples[sample], Pruning(sparsity, "all"), METHODS_ASKED, target)
+    return Question(session.samples[sample], Pruning(sparsity, "all", solver="fast"), METHODS_ASKED, target)
 
 
 def told(events: Iterator[Any]) -> list[str]:

@@ -156,7 +156,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "steps": {"options": {"steps": 2}},
     "sparsity": {"pruning": Pruning(0.3, "pattern", "3, 7")},  # not 0.1 + 0.2
     "layers": {"pruning": Pruning(0.1 + 0.2, "pattern", "7")},
-    "solver": {"pruning": Pruning(0.1 + 0.2, "pattern", "3, 7", "magnitude")},
+    "solver": {"pruning": Pruning(0.1 + 0.2, "pattern", "3, 7", solver="magnitude")},
     "sample": {"samples": (sample(1),)},
     "neuron": {"neuron": Neuron("3", 1)},
 }

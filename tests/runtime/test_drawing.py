@@ -20,7 +20,7 @@ DRAWINGS = [PLAIN, Drawing("maco"), Drawing("fourier", 4), Drawing("maco", 4)]
 
 def select(session: Session, drawing: Drawing, sparsity: float = 0.5) -> Selection:
     neuron = session.classifier.neuron("3:2")
-    return Selection(session.samples[0], Pruning(sparsity, "all"), neuron, "3", drawing=drawing)
+    return Selection(session.samples[0], Pruning(sparsity, "all", solver="fast"), neuron, "3", drawing=drawing)
 
 
 def opened(tiny: ImageClassifier, cache: Path | None = None) -> Session:

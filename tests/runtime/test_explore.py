@@ -48,6 +48,12 @@ def steps_taken(monkeypatch: pytest.MonkeyPatch) -> list[Renderer]:
     return taken
 
 
+@pytest.fixture(autouse=True)
+def first_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No picture has steps before anything else, but where a test says so."""
+    monkeypatch.setattr(module, "FIRST_LOOK", 0)
+
+
 @dataclass
 class Clock:
     """A time that passes with the steps of the trace and of the dense picture alone."""
@@ -83,7 +89,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def select(session: Session, sparsity: float = 0.5, neuron: str = "3:2", layer: str = "3") -> Selection:
-    pruning = Pruning(sparsity, "all")
+    pruning = Pruning(sparsity, "all", solver="fast")  # what is shown of a slower one first: test_tracing
     return Selection(session.samples[0], pruning, session.classifier.neuron(neuron), layer)
 
 
@@ -121,6 +127,21 @@ def test_the_order_and_that_the_dense_picture_goes_on_while_the_trace_is_made(se
     behind = [f"sparse {i + 1}" for i in range(meanwhile)]
     together = [f"{which} {i + 1}" for i in range(meanwhile, 40) for which in ("sparse", "dense")]
     assert said[traced + 2 :] == behind + together
+
+
+def test_the_dense_picture_comes_first_where_nothing_is_on_screen(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_LOOK", 4)
+    screen = OnScreen()
+    said = told(explore(session, select(session), screen))
+    assert said[:6] == ["predicted", "excited", "dense 1", "dense 2", "dense 3", "dense 4"]
+    assert said[6] == "calibrating"
+    # What is on screen follows the hand first.
+    again = told(explore(session, select(session, neuron="3:5"), OnScreen()))
+    assert again[2] == "dense 1"
+    moved = told(explore(session, select(session, 0.9), screen))
+    assert moved.index("morph 1") < moved.index("traced")
 
 
 def test_a_dear_dense_picture_does_not_keep_the_trace_waiting(session: Session, clock: Clock) -> None:
@@ -209,7 +230,7 @@ def test_the_numbers_are_those_of_the_plain_calls(session: Session) -> None:
     chosen = select(session)
     events = list(explore(session, chosen))
     (traced,) = (e for e in events if isinstance(e, Traced))
-    plain = sw.trace(session.classifier, chosen.sample, plan=traced.trace.plan, augmentations=4)
+    plain = sw.trace(session.classifier, chosen.sample, plan=traced.trace.plan, solver="fast", augmentations=4)
     for name, weight in plain.weights().items():
         assert torch.equal(traced.trace.weights()[name], weight)
     predicted = [e for e in events if isinstance(e, Predicted)][-1]
@@ -276,8 +297,10 @@ def test_the_traces_own_picture_takes_the_morphs_place_and_is_the_canonical_one(
     assert rendered[-1].morph is None
     assert screen.morph is None
     assert own is not None
-    plain = sw.visualize(known(session, 0.9), "3:2", steps=STEPS)
-    assert own.picture().tobytes() == plain.tobytes()
+    plain = Renderer(known(session, 0.9), "3:2")
+    for _ in range(STEPS):
+        plain.step()
+    assert own.picture().tobytes() == plain.picture().tobytes()
     first = next(i for i, e in enumerate(rendered) if e.morph is None)
     assert all(e.morph is not None for e in rendered[:first])
     assert all(e.morph is None for e in rendered[first:])
@@ -370,10 +393,10 @@ def test_drafts_come_first_are_said_to_be_drafts_and_never_pass_for_the_trace(
     traced = [e.trace for e in events if isinstance(e, Traced)]
     assert [t.augmentations for t in traced[:1]] + [t.augmentations for t in traced[-1:]] == [16, 80]
     assert known(session, 0.5) is traced[-1]
-    plain = sw.trace(session.classifier, session.samples[0], plan=traced[-1].plan, augmentations=80)
+    plain = sw.trace(session.classifier, session.samples[0], plan=traced[-1].plan, solver="fast", augmentations=80)
     for name, weight in plain.weights().items():
         assert torch.equal(traced[-1].weights()[name], weight)
-    early = sw.trace(session.classifier, session.samples[0], plan=traced[-1].plan, augmentations=16)
+    early = sw.trace(session.classifier, session.samples[0], plan=traced[-1].plan, solver="fast", augmentations=16)
     for name, weight in early.weights().items():
         assert torch.equal(traced[0].weights()[name], weight)
     assert session.name(traced[0]) != session.name(traced[-1])

@@ -19,7 +19,7 @@ from spade_widgets.pruning.plans.choose import resolve
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.pruning.solvers.fast import Fast
-from spade_widgets.runtime import session as module
+from spade_widgets.runtime import tracing
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.store import Store
 from spade_widgets.runtime.tracing import Pruning
@@ -75,10 +75,10 @@ def test_no_sample(tiny: ImageClassifier) -> None:
 
 
 def test_presets_are_those_that_fit_and_the_pattern_last(session: Session) -> None:
-    assert [p.key for p in session.presets()] == ["late", "all", "pattern"]
+    assert [p.key for p in session.presets()] == ["third", "late", "all", "pattern", "plan"]
     resnet = ImageClassifier.from_torchvision("resnet50", None)
     keys = [p.key for p in Session(resnet, [picture(0)]).presets()]
-    assert keys == ["late", "all", "paper-visualization", "paper-saliency", "pattern"]
+    assert keys == ["third", "late", "all", "paper-visualization", "paper-saliency", "pattern", "plan"]
 
 
 def test_plans_are_what_the_settings_mean(session: Session) -> None:
@@ -128,12 +128,12 @@ def test_a_trace_is_that_of_the_plain_call(session: Session) -> None:
 def test_one_calibration_serves_all_sparsities(session: Session, calls: dict[str, int]) -> None:
     sample = session.samples[0]
     for sparsity in (0.5, 0.7, 0.9, 0.7):
-        finish(session.trace(sample, Pruning(sparsity)))
+        finish(session.trace(sample, Pruning(sparsity, "late")))
     assert calls == {"calibrate": 1, "prune": 3}
     finish(session.trace(sample, Pruning(0.7, "pattern", "*")))  # the same plan, said otherwise
     assert calls == {"calibrate": 1, "prune": 3}
     finish(session.trace(sample, Pruning(0.7, "all")))  # other layers
-    finish(session.trace(session.samples[1], Pruning(0.7)))  # another sample
+    finish(session.trace(session.samples[1], Pruning(0.7, "late")))  # another sample
     assert calls == {"calibrate": 3, "prune": 5}
 
 
@@ -197,11 +197,11 @@ def test_factors_survive_a_change_of_mind(session: Session, monkeypatch: pytest.
 
     monkeypatch.setattr(Fast, "prepare", counted)
     sample = session.samples[0]
-    first = session.trace(sample, Pruning(0.5))
+    first = session.trace(sample, Pruning(0.5, "late", solver="fast"))
     while (progress := next(first)).stage != "solving" or progress.done == 0:
         pass  # the second step of the solving is in the middle of the first layer
     first.close()
-    finish(session.trace(sample, Pruning(0.8)))
+    finish(session.trace(sample, Pruning(0.8, "late", solver="fast")))
     assert prepared == [27, 36, 16]
 
 
@@ -213,7 +213,7 @@ def test_a_solver_that_is_chosen(session: Session, monkeypatch: pytest.MonkeyPat
     trace = finish(session.trace(sample, Pruning(0.5, solver="auto")))
     assert trace.solver == chosen == resolve("auto", session.classifier, trace.plan.layers, augmentations=4)
     assert session.known_trace(sample, Pruning(0.5, solver=chosen)) is trace
-    monkeypatch.setattr(module, "resolve", lambda *_args, **_options: pytest.fail("chosen again"))
+    monkeypatch.setattr(tracing, "resolve", lambda *_args, **_options: pytest.fail("chosen again"))
     assert finish(session.trace(sample, Pruning(0.8, solver="auto"))).solver == chosen
     with pytest.raises(InputError, match=r"no solver 'slow': 'auto', "):
         session.check(Pruning(0.5, solver="slow"))
@@ -230,7 +230,7 @@ def test_the_store_knows_what_a_pruner_holds(session: Session, name: str) -> Non
         return put(key, value, nbytes)
 
     session.store.put = noted  # type: ignore[method-assign]
-    finish(session.trace(sample, Pruning(0.5, "pattern", "3", name)))
+    finish(session.trace(sample, Pruning(0.5, "pattern", "3", solver=name)))
     ((key, size),) = sizes.items()
     pruner = session.store.get(key)
     assert size == pruner.nbytes
@@ -241,10 +241,10 @@ def test_the_store_knows_what_a_pruner_holds(session: Session, name: str) -> Non
 def test_solved_sparsities_are_listed_by_sample_and_settings(session: Session) -> None:
     one, two = session.samples
     for sparsity in (0.9, 0.5):
-        finish(session.trace(one, Pruning(sparsity)))
-    assert session.solved(one, Pruning(0.0)) == [0.5, 0.9]
-    assert session.solved(one, Pruning(0.0, pattern="nothing to a preset")) == [0.5, 0.9]
-    assert session.solved(two, Pruning(0.0)) == []
+        finish(session.trace(one, Pruning(sparsity, "late")))
+    assert session.solved(one, Pruning(0.0, "late")) == [0.5, 0.9]
+    assert session.solved(one, Pruning(0.0, "late", pattern="nothing to a preset")) == [0.5, 0.9]
+    assert session.solved(two, Pruning(0.0, "late")) == []
     assert session.solved(one, Pruning(0.0, "all")) == []
     finish(session.trace(one, Pruning(0.5, "pattern", "*")))  # found: it is the plan of "late"
     assert session.solved(one, Pruning(0.0, "pattern", "*")) == [0.5]
