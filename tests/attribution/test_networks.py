@@ -18,6 +18,7 @@ from spade_widgets.attribution import METHODS, saliency
 from spade_widgets.attribution.methods.cams import last_map
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
+from spade_widgets.pruning.plans.plan import late
 
 #: One of each family that is put together in another way; the others are for `make test-all`.
 SAMPLED = (
@@ -78,7 +79,7 @@ def test_convolutional_classifiers(name: str) -> None:
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_x0_5"])
 def test_their_traces(name: str) -> None:
     classifier = build(name)
-    trace = sw.trace(classifier, picture(), sparsity=0.9, augmentations=2)
+    trace = sw.trace(classifier, picture(), sparsity=0.9, layers=late(classifier), solver="fast", augmentations=2)
     relevance = saliency(trace, picture(), 7, "lrp")
     assert float(relevance.sum(dtype=np.float64)) == pytest.approx(logit(trace, ask(trace).x, 7), rel=1e-3)
     for method in ("saliency", "deeplift", "guided_backprop"):

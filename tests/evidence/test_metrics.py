@@ -90,7 +90,7 @@ def test_what_cannot_be_judged_is_said(metric: object, values: np.ndarray, mask:
 
 def test_fidelity_is_what_a_trace_says_of_its_own_sample(tiny: ImageClassifier) -> None:
     sample = sw.Sample.read(Image.effect_noise((32, 32), 90))
-    trace = sw.trace(tiny, sample, layers=["3", "7"], sparsity=0.8, augmentations=16)
+    trace = sw.trace(tiny, sample, layers=["3", "7"], sparsity=0.8, solver="fast", augmentations=16)
     found = fidelity(trace, sample)
     assert (found.dense_class, found.sparse_class) == (trace.agreement.dense_class, trace.agreement.sparse_class)
     assert found.kl == pytest.approx(trace.agreement.kl, abs=1e-6)
