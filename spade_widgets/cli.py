@@ -1,4 +1,4 @@
-"""The command `spade-widgets`: tables of how faithful saliency maps are, plans tuned for it, traces into files.
+"""The command `spade-widgets`: tables of what maps and pictures are worth, plans tuned for it, traces into files.
 
 Errors are one sentence on stderr and exit code 2. Ctrl-C keeps what is done: the same command goes on from there.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from spade_widgets import __version__
+from spade_widgets import __version__, cli_pictures
 from spade_widgets import cli_options as options
 from spade_widgets.errors import InputError, SpadeError
 
@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_tune(commands)
     _add_trace(commands)
+    cli_pictures.add(commands).set_defaults(run=_pictures, resumes=True)
     return parser
 
 
@@ -244,6 +245,15 @@ def _trace(given: argparse.Namespace) -> None:
         print(f"{row.name:{width}}  kept {row.kept:>9,} of {row.total:>10,}  error {row.error:.4f}")
     said, names = trace.agreement, classifier.class_names
     print(f"dense: {names[said.dense_class]}; trace: {names[said.sparse_class]}; KL {said.kl:.3f}. Written: {path}")
+
+
+def _pictures(given: argparse.Namespace) -> None:
+    from spade_widgets.evidence.reading.report import csv_text, markdown
+
+    report = _shown(cli_pictures.report_steps(given))
+    _write(f"{given.out}.csv", csv_text(report.sections, report.networks))
+    _write(f"{given.out}.md", markdown(report.sections, report.networks, report.notes))
+    print(markdown(report.sections, report.networks, report.notes))
 
 
 def _write(path: str, text: str) -> None:

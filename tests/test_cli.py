@@ -94,13 +94,13 @@ def test_a_torchvision_classifier_on_a_folder() -> None:
     assert "Means over 2 samples" in Path("evaluation.md").read_text(encoding="utf-8")
 
 
-def _weights() -> Path:
+def _weights(seed: int = 0) -> Path:
     import torch
     import torchvision
     from safetensors.torch import save_file
 
-    torch.manual_seed(0)
-    path = Path("squeeze.safetensors")
+    torch.manual_seed(seed)
+    path = Path(f"squeeze{seed}.safetensors")
     save_file(torchvision.models.squeezenet1_1(num_classes=4).state_dict(), path)
     return path
 
@@ -210,3 +210,35 @@ def test_it_is_a_command_whose_help_loads_no_heavy_library() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "--networks" in done.stdout
+
+
+def test_pictures_are_judged_and_gone_on_with(capsys: pytest.CaptureFixture[str]) -> None:
+    photographs(3)
+    torchvision = ["--model", "squeezenet1_1", "--weights", str(_weights()), "--samples", "photos"]
+    reader = ["--reader", "squeezenet1_1", "--reader-weights", str(_weights(1)), "--starts", "1"]
+    quick = ["--augmentations", "2", "--layers", "classifier.1", "--steps", "1", "--size", "64", "--threads", "1"]
+    command = ["pictures", *torchvision, *reader, *quick, "--sparsities", "0.5", "0.9", "--networks", "dense", "fast"]
+    assert main([*command, "--take", "0:2", "--neurons", "logit", "features.12"]) == 0
+    text = Path("pictures.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.strip() == text.strip()
+    assert "### the most excited channel of features.12" in text
+    assert "| fast 0.9 |" in text
+    made = sorted(Path("pictures.pictures").iterdir())
+    assert 2 + 2 * 2 * 2 <= len(made) <= 4 + 2 * 2 * 2  # the dense ones are shared where class and channel are
+    before = [path.stat().st_mtime_ns for path in made]
+    assert main([*command, "--take", "0:2", "--neurons", "logit", "features.12", "--tables-only"]) == 0
+    assert Path("pictures.md").read_text(encoding="utf-8") == text
+    assert [path.stat().st_mtime_ns for path in sorted(Path("pictures.pictures").iterdir())] == before
+    assert len(Path("pictures.csv").read_text().splitlines()) == 1 + 3 * (4 + 2)
+
+
+def test_what_pictures_cannot_be_asked_of_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    photographs(2)
+    command = ["pictures", "--model", "squeezenet1_1", "--weights", str(_weights()), "--samples", "photos"]
+    assert main([*command, "--reader", "squeezenet1_1", "--reader-weights", str(_weights())]) == 2
+    assert "cannot read its own pictures" in capsys.readouterr().err
+    reader = ["--reader", "squeezenet1_1", "--reader-weights", str(_weights(1))]
+    assert main([*command, *reader, "--ask", "patch"]) == 2
+    assert "has no mask" in capsys.readouterr().err
+    assert main([*command, *reader, "--sparsities", "0.5", "--sparsity", "0.9"]) == 2
+    assert "either --sparsities" in capsys.readouterr().err

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from spade_widgets.errors import InputError
 
@@ -43,18 +44,34 @@ def interval(values: Sequence[float], *, seed: int = 0, draws: int = DRAWS, leve
     Raises:
         InputError: if there is no value, one is not finite, or `draws` or `level` make no sense.
     """
-    data = np.asarray(values, dtype=np.float64)
-    if data.ndim != 1 or data.size == 0 or not np.isfinite(data).all():
+    return balanced([values], seed=seed, draws=draws, level=level)
+
+
+def balanced(groups: Sequence[Sequence[float]], *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL) -> Interval:
+    """The mean of the groups' means, however many samples each has; samples are drawn again within their group.
+
+    Raises:
+        InputError: as `interval`, of any group; or if there is none.
+    """
+    data = [np.asarray(values, dtype=np.float64) for values in groups]
+    if not data or any(d.ndim != 1 or d.size == 0 or not np.isfinite(d).all() for d in data):
         raise InputError("An interval needs at least one value, all of them finite.")
     if draws < 1 or not 0 < level < 1:
         raise InputError(f"{draws} draws at level {level:g} make no interval: at least 1, and a level in (0, 1).")
     rng = np.random.default_rng(seed)
-    rows = max(1, _CHUNK // data.size)
-    means = np.concatenate(
-        [data[rng.integers(data.size, size=(min(rows, draws - i), data.size))].mean(1) for i in range(0, draws, rows)]
-    )
+    means = np.mean([_means(rng, values, draws) for values in data], axis=0)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(float(data.mean()), float(low), float(high), data.size)
+    mean = float(np.mean([values.mean() for values in data]))
+    return Interval(mean, float(low), float(high), sum(values.size for values in data))
+
+
+def _means(rng: np.random.Generator, data: npt.NDArray[np.float64], draws: int) -> npt.NDArray[np.float64]:
+    """The means of as many samples drawn again, (draws,)."""
+    rows = max(1, _CHUNK // data.size)
+    parts = [
+        data[rng.integers(data.size, size=(min(rows, draws - i), data.size))].mean(1) for i in range(0, draws, rows)
+    ]
+    return np.concatenate(parts)
 
 
 def differences(values: Mapping[str, float], reference: Mapping[str, float]) -> list[float]:

@@ -94,8 +94,12 @@ class Networks:
         self._classifier, self._sample, self._pruning = classifier, sample, pruning
         self._calibration: Calibration | None = None
 
-    def make(self, name: NetworkName) -> Steps[Network]:
+    def make(self, name: NetworkName, plan: SparsityPlan | None = None) -> Steps[Network]:
         """The network of that name.
+
+        Args:
+            name: dense, or a solver's.
+            plan: another one of the same layers; they share the calibration too.
 
         Raises:
             InputError: if a trace is asked for and it was not said how traces are made; and what `sw.trace` raises.
@@ -104,7 +108,8 @@ class Networks:
             return self._classifier
         if self._pruning is None:
             raise InputError("Traces cannot be made without a plan: say which layers are pruned, and how much.")
-        plan, count, seed = self._pruning.plan, self._pruning.augmentations, self._pruning.seed
+        plan = plan or self._pruning.plan
+        count, seed = self._pruning.augmentations, self._pruning.seed
         if name.sequential:
             steps = trace_steps(self._classifier, self._sample, plan, name.solver, count, seed, sequential=True)
             return (yield from steps)[0]
