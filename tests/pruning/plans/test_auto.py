@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import Any
 
@@ -13,10 +14,13 @@ from torchvision import transforms
 
 import spade_widgets as sw
 from spade_widgets.network.products import Watch
+from spade_widgets.pruning import spade
 from spade_widgets.pruning.calibration.gram_sums import columns
 from spade_widgets.pruning.plans import choose
-from spade_widgets.pruning.plans.choose import AUTO, CANDIDATES, choices, estimate, resolve
+from spade_widgets.pruning.plans.choose import AUTO, CANDIDATES, LONG, choices, estimate, resolve, spoken
+from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.solvers import SOLVERS
+from spade_widgets.pruning.spade import trace_steps
 
 
 @pytest.fixture
@@ -79,6 +83,100 @@ def test_what_takes_longer_is_estimated_longer(tiny: sw.ImageClassifier) -> None
     assert seconds("fast", sparsities=8) < 8 * seconds("fast")  # what is made of H is made once
     assert seconds(augmentations=17) > seconds()
     assert seconds(blocks=2) > seconds()
+
+
+@pytest.fixture
+def wide() -> sw.ImageClassifier:
+    """Layers of very unlike sizes: (rows, columns) is (64, 64), (512, 64), (64, 512) and (512, 512)."""
+
+    class Wide(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.small, self.rows = nn.Conv2d(3, 64, 3), nn.Linear(64, 64), nn.Linear(64, 512)
+            self.both, self.columns = nn.Linear(512, 512), nn.Linear(512, 64)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.columns(self.both(self.rows(self.small(self.stem(x).mean((2, 3))))))
+
+    return sw.ImageClassifier(Wide())
+
+
+def test_solvers_are_estimated_in_the_order_of_what_they_take(wide: sw.ImageClassifier) -> None:
+    for layer in ("rows", "columns", "both"):
+        exact, refined, fast, magnitude = (
+            estimate(name, wide, [layer], 1, 1, 0) for name in ("exact", "refined", "fast", "magnitude")
+        )
+        assert exact > refined > fast > magnitude > 0
+
+
+@pytest.mark.parametrize("name", ["exact", "refined", "fast"])
+def test_the_estimate_grows_with_rows_and_columns(wide: sw.ImageClassifier, name: str) -> None:
+    base = estimate("magnitude", wide, ["small"], 1, 1, 0)  # what the augmentations take
+
+    def solving(layer: str) -> float:
+        return estimate(name, wide, [layer], 1, 1, 0) - base
+
+    assert solving("both") > solving("columns") > solving("rows") > solving("small") > 0
+
+
+def test_every_solver_has_an_estimate(wide: sw.ImageClassifier) -> None:
+    assert all(np.isfinite(estimate(name, wide, ["both"], 1, 1, 0)) for name in SOLVERS)
+
+
+def test_what_meets_every_sparsity_on_its_way_goes_it_once(wide: sw.ImageClassifier) -> None:
+    once, more = ({name: estimate(name, wide, ["both"], n, 1, 0) for name in ("exact", "refined")} for n in (1, 9))
+    assert more["exact"] == once["exact"]
+    assert more["refined"] > once["refined"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.01, "1 s"), (1.4, "1 s"), (40, "40 s"), (89, "89 s"), (90, "2 min"), (240, "4 min"), (5340, "89 min"),
+        (5400, "2 h"), (7200, "2 h"), (36000, "10 h"),
+    ],
+)  # fmt: skip
+def test_times_are_said_as_one_says_them(seconds: float, said: str) -> None:
+    assert spoken(seconds) == said
+
+
+@pytest.mark.parametrize("sequential", [False, True])
+def test_what_will_take_long_is_said_beforehand(
+    tiny: sw.ImageClassifier,
+    picture: sw.Sample,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    sequential: bool,
+) -> None:
+    """Once, with the solver that it will be, and before anything is computed."""
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(spade, "estimate", lambda *given: (asked.append(given), 244.0)[1])
+    layers = tiny.prunable()
+    steps = trace_steps(tiny, picture, SparsityPlan.uniform(tiny, 0.9, "*"), "exact", 7, 0, sequential=sequential)
+    with caplog.at_level(logging.WARNING):
+        next(steps)
+    assert [record.getMessage() for record in caplog.records] == [
+        "A trace with the solver 'exact' takes about 4 min here."
+    ]
+    steps.close()
+    assert asked == [("exact", tiny, layers, 1, 7, 3 if sequential else 0)]
+
+
+def test_what_will_not_take_long_is_not_spoken_of(
+    tiny: sw.ImageClassifier,
+    picture: sw.Sample,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        sw.trace(tiny, picture, augmentations=2)
+        sw.trace(tiny, picture, solver="exact", augmentations=2)
+        monkeypatch.setattr(spade, "estimate", lambda *_given: LONG - 0.01)
+        sw.trace(tiny, picture, augmentations=2)
+        assert not caplog.records
+        monkeypatch.setattr(spade, "estimate", lambda *_given: LONG)
+        sw.trace(tiny, picture, augmentations=2)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
 def test_products_are_counted() -> None:

@@ -195,6 +195,29 @@ def test_it_can_be_followed_and_left_off(tiny: sw.ImageClassifier, picture: sw.S
         assert all(d < of for d, of in done)
 
 
+def test_a_calibration_that_is_there_is_not_made_again(
+    tiny: sw.ImageClassifier, picture: sw.Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    layers = tiny.prunable()
+    expected = sw.trace(tiny, picture, fidelity=0.9, layers="*", augmentations=8, seed=3)
+    calibration = finish(calibrate(tiny, picture, layers, augmentations=8, seed=3))
+    monkeypatch.setattr(module, "calibrate", lambda *_args, **_options: pytest.fail("calibrated again"))
+    pruner = Pruner(tiny, picture, "refined", 3)
+    told: list[str] = []
+    steps = module.faithful(pruner, layers, 0.9, 8, calibration=calibration)
+    while True:
+        try:
+            told.append(next(steps).stage)
+        except StopIteration as stop:
+            made = stop.value
+            break
+    assert set(told) == {"solving", "searching"}
+    assert (made.plan, made.fidelity, made.stats()) == (expected.plan, expected.fidelity, expected.stats())
+    assert made.augmentations == expected.augmentations
+    for name, weight in expected.weights().items():
+        assert torch.equal(made.weights()[name], weight)
+
+
 def test_a_file_keeps_it(tiny: sw.ImageClassifier, picture: sw.Sample, tmp_path: Path) -> None:
     trace = sw.trace(tiny, picture, fidelity=0.9, layers="*", augmentations=2, sequential=True)
     trace.save(tmp_path / "trace.safetensors")
