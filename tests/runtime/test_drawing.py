@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from runtime.test_session import picture
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.errors import InputError
 from spade_widgets.runtime.drawing import PLAIN, Drawing
 from spade_widgets.runtime.explore import Rendered, Selection, begun, explore
 from spade_widgets.runtime.morph import Morph, OnScreen
@@ -74,6 +76,38 @@ def test_kinds_are_told_apart_on_disk(tiny: ImageClassifier, tmp_path: Path) -> 
     session.add(picture(2))
     again = [session.cache.picture_name(session.classifier, session.subject(neuron, how)) for how in DRAWINGS]
     assert [a == b for a, b in zip(names, again, strict=True)] == [not how.samples for how in DRAWINGS]
+
+
+@pytest.mark.parametrize("drawing", DRAWINGS)
+def test_pictures_have_the_size_that_the_session_says(tiny: ImageClassifier, drawing: Drawing) -> None:
+    """But for those of samples' magnitudes, which have the input's size."""
+    session = Session(tiny, [picture(0), picture(1)], augmentations=4, steps=2, size=96)
+    shape = (drawing.count, 3, 32, 32) if drawing.samples else (drawing.count, 3, 96, 96)
+    for _ in explore(session, select(session, drawing), OnScreen()):
+        pass
+    for which, renderer in begun(session, select(session, drawing)).items():
+        assert renderer is not None, which
+        assert renderer.images().shape == shape
+    assert Session(tiny, [picture(0)]).subject(tiny.neuron("3:2"), drawing).begin(tiny).images().shape[2:] == (32, 32)
+
+
+def test_sizes_are_told_apart_on_disk(tiny: ImageClassifier, tmp_path: Path) -> None:
+    def names(size: int | None) -> list[str]:
+        session = Session(tiny, [picture(0), picture(1)], augmentations=4, steps=2, size=size, cache=tmp_path)
+        neuron = session.classifier.neuron("3:2")
+        made = (session.cache.picture_name(tiny, session.subject(neuron, how)) for how in DRAWINGS)
+        return [name.file for name in made if name]
+
+    found = [names(size) for size in (None, 48, 96)]
+    assert names(96) == found[-1]
+    for how, files in zip(DRAWINGS, zip(*found, strict=True), strict=True):
+        assert len(set(files)) == (1 if how.samples else 3)
+
+
+@pytest.mark.parametrize("size", [0, 2.5, "large", 10**6])
+def test_a_size_that_cannot_be(tiny: ImageClassifier, size: Any) -> None:
+    with pytest.raises(InputError, match="size"):
+        Session(tiny, [picture(0)], size=size)
 
 
 def test_four_pictures_count_four_times_in_the_store(tiny: ImageClassifier) -> None:
