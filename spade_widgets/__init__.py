@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from spade_widgets.errors import InputError as InputError
     from spade_widgets.errors import ModelError as ModelError
     from spade_widgets.errors import SpadeError as SpadeError
+    from spade_widgets.evidence.planting import Planted as Planted
+    from spade_widgets.evidence.planting import plant as plant
     from spade_widgets.neuron import Neuron as Neuron
     from spade_widgets.prediction import predict as predict
     from spade_widgets.pruning.plans.plan import SparsityPlan as SparsityPlan
@@ -35,11 +37,13 @@ _HOMES = {
     "InputError": "errors",
     "ModelError": "errors",
     "Neuron": "neuron",
+    "Planted": "evidence.planting",
     "SaliencyPanel": "widgets.saliency.panel",
     "Sample": "sample",
     "SpadeError": "errors",
     "SparsityPlan": "pruning.plans.plan",
     "Trace": "pruning.traces.trace",
+    "plant": "evidence.planting",
     "predict": "prediction",
     "saliency": "attribution",
     "sensitivity": "pruning.plans.sensitivity",
@@ -54,12 +58,14 @@ __all__ = [
     "InputError",
     "ModelError",
     "Neuron",
+    "Planted",
     "SaliencyPanel",
     "Sample",
     "SpadeError",
     "SparsityPlan",
     "Trace",
     "__version__",
+    "plant",
     "predict",
     "saliency",
     "sensitivity",

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from spade_widgets import __version__, cli_pictures
+from spade_widgets import __version__, cli_pictures, cli_plant
 from spade_widgets import cli_options as options
 from spade_widgets.errors import InputError, SpadeError
 
@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"\nspade-widgets: {error}" if sys.stderr.isatty() else f"spade-widgets: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        kept = f" What is done is kept in {given.out}.jsonl; the same command goes on." if given.resumes else ""
+        where = given.out if given.run is _plant else f"{given.out}.jsonl" if given.resumes else ""
+        kept = f" What is done is kept in {where}; the same command goes on." if where else ""
         print(f"\nStopped.{kept}", file=sys.stderr)
         return STOPPED
     return 0
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_tune(commands)
     _add_trace(commands)
     cli_pictures.add(commands).set_defaults(run=_pictures, resumes=True)
+    cli_plant.add(commands).set_defaults(run=_plant, resumes=True)
     return parser
 
 
@@ -254,6 +256,10 @@ def _pictures(given: argparse.Namespace) -> None:
     _write(f"{given.out}.csv", csv_text(report.sections, report.networks))
     _write(f"{given.out}.md", markdown(report.sections, report.networks, report.notes))
     print(markdown(report.sections, report.networks, report.notes))
+
+
+def _plant(given: argparse.Namespace) -> None:
+    print(_shown(cli_plant.planted_steps(given)).report.text(), end="")
 
 
 def _write(path: str, text: str) -> None:

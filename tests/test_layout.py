@@ -11,7 +11,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "spade_widgets"
 # What `spade-widgets` runs: they may import all, and nothing imports them.
-COMMANDS = {"cli", "cli_options", "cli_pictures"}
+COMMANDS = {"cli", "cli_options", "cli_pictures", "cli_plant"}
 LEAVES = {"errors", "checks", "glyphs"}
 BELOW = {*LEAVES, "network", "sample", "neuron", "classifier", "prediction"}
 ENGINE = {*BELOW, "pruning"}
