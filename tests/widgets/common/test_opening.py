@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.demo import emoji
+from spade_widgets.demo import emoji, photos
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.sample import Sample
 from spade_widgets.widgets.common.opening import Opened, open_panel
@@ -30,23 +30,26 @@ def array(seed: int) -> Any:
 def evaluated(code: str) -> Any:
     import spade_widgets as sw
 
-    return eval(code, {"sw": sw, "emoji": emoji})  # noqa: S307 - it is our own code that is tested
+    return eval(code, {"sw": sw, "emoji": emoji, "photos": photos})  # noqa: S307 - it is our own code that is tested
 
 
-def test_nothing_given_is_the_built_in_classifier_and_its_samples() -> None:
-    found = opened()
-    assert found.classifier is emoji.classifier()
-    assert found.samples == tuple(emoji.samples())
+@pytest.mark.parametrize(("given", "room"), [(None, photos), ("photos", photos), ("emoji", emoji)])
+def test_the_built_in_classifiers_and_their_samples(given: str | None, room: Any) -> None:
+    found = opened(given)
+    assert found.classifier is room.classifier()
+    assert found.samples == tuple(room.samples())
     assert evaluated(found.classifier_code) is found.classifier
     for sample in found.samples:
         assert evaluated(found.sample_code[sample.id]).id == sample.id
+    assert {name: getattr(found, name) for name in room.BEGIN} == room.BEGIN
 
 
 def test_the_built_in_samples_without_their_labels_for_another_classifier(tiny: ImageClassifier) -> None:
     found = opened(tiny)
     assert found.classifier is tiny
-    assert len(found.samples) == len(emoji.samples())
+    assert len(found.samples) == len(photos.samples())
     assert all(sample.label is None and sample.mask is None for sample in found.samples)
+    assert (found.steps, found.size) == (256, None)
     # Their code gives the same pixels: the trace is the same.
     for sample in found.samples[:3]:
         assert evaluated(found.sample_code[sample.id]).image.tobytes() == sample.image.tobytes()
@@ -100,6 +103,8 @@ def test_random_weights_cannot_be_made_again(tiny: ImageClassifier) -> None:
         (None, {"weights": "file.safetensors"}, "weights"),
         (None, {"class_names": ["a"]}, "class_names"),
         (None, {"preprocess": lambda image: image}, "preprocess"),
+        ("emoji", {"weights": "file.safetensors"}, "weights"),
+        ("photos", {"class_names": ["a"]}, "class_names"),
         ("tiny", {"weights": None}, "weights"),
         ("tiny", {"class_names": list("abcde")}, "class_names"),
         ("no_such_net", {}, "no_such_net"),

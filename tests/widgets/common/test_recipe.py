@@ -67,13 +67,13 @@ def test_patterns_and_neurons_come_out_as_they_went_in(tiny: ImageClassifier, te
 
 
 def test_every_setting_is_in_it(tiny: ImageClassifier) -> None:
-    code = assigned(written(tiny, Pruning(0.25, "all", "of no use here", "fast")))
+    code = assigned(written(tiny, Pruning(0.25, "all", "of no use here", "fast", plan=(("no", 0.5),))))
     assert keywords(code["trace"]) == {"solver": "fast", "augmentations": 12, "seed": 5}
     assert "sw.SparsityPlan.preset(classifier, 0.25, 'all')" in ast.unparse(code["trace"])
     assert keywords(code["dense_image"]) == keywords(code["sparse_image"]) == {"steps": 34, "seed": 5}
     by_pattern = assigned(written(tiny, Pruning(0.25, "pattern", "3, 7")))["trace"]
     assert keywords(by_pattern) == {
-        "sparsity": 0.25, "layers": "3, 7", "solver": "fast", "augmentations": 12, "seed": 5,
+        "sparsity": 0.25, "layers": "3, 7", "solver": "refined", "augmentations": 12, "seed": 5,
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from widgets.page import Gate, Page, opened, settle
 
 from spade_widgets.runtime.explore import Excited, Predicted, Rendered, Working
 from spade_widgets.widgets.common import facts
-from spade_widgets.widgets.common import screen as module
+from spade_widgets.widgets.explorer import screen as module
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.explorer.screen import Screen
 
