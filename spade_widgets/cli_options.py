@@ -12,6 +12,7 @@ from spade_widgets.errors import InputError
 if TYPE_CHECKING:
     from spade_widgets.classifier import ImageClassifier
     from spade_widgets.evidence.plan_file import PlanFile
+    from spade_widgets.evidence.planting import Planted
     from spade_widgets.pruning.plans.plan import SparsityPlan
     from spade_widgets.sample import Sample
 
@@ -30,7 +31,10 @@ def add_classifier(parser: argparse.ArgumentParser) -> None:
     """`--model` and what goes with it."""
     group = parser.add_argument_group("classifier")
     group.add_argument(
-        "--model", default=BUILT_IN, metavar="NAME", help=f"'{BUILT_IN}' (default), or a torchvision classifier's name"
+        "--model",
+        default=BUILT_IN,
+        metavar="NAME",
+        help=f"'{BUILT_IN}' (default), a torchvision classifier's name, or a folder with a planted classifier",
     )
     group.add_argument(
         "--weights",
@@ -56,6 +60,12 @@ def add_samples(parser: argparse.ArgumentParser, count: int, seed: int) -> None:
     )
     group.add_argument(
         "--sample-seed", type=int, default=seed, metavar="S", help=f"of samples made afresh (default {seed})"
+    )
+    group.add_argument(
+        "--stamped",
+        action="store_true",
+        help="of a planted --model: the photographs that it was not planted with, stamped with its patches (34 to 44 "
+        "of 224 px) where these decide the class",
     )
     group.add_argument(
         "--take",
@@ -114,8 +124,23 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
             return ours
         module = ours.module().to(device)
         return ImageClassifier(module, class_names=ours.class_names, preprocess=emoji.preprocess, name=ours.name)
+    planted = planted_of(given)
+    if planted is not None:
+        if device.type == "cpu":
+            return planted.classifier
+        ours = planted.classifier
+        return ImageClassifier(
+            ours.module().to(device), class_names=ours.class_names, preprocess=ours._preprocess, name=ours.name
+        )
     model, preprocess, names = build(given.model, given.weights)
     return ImageClassifier(model.to(device), class_names=names, preprocess=preprocess, name=given.model)
+
+
+def planted_of(given: argparse.Namespace) -> Planted | None:
+    """The planted classifier in the folder that `--model` names; None if it names something else."""
+    from spade_widgets.evidence.planting import Planted
+
+    return Planted.load(given.model) if Path(given.model).is_dir() else None
 
 
 def samples_of(given: argparse.Namespace, classifier: ImageClassifier, count: int) -> list[Sample]:
@@ -126,6 +151,8 @@ def samples_of(given: argparse.Namespace, classifier: ImageClassifier, count: in
         raise InputError(f"{given.count} samples cannot be judged: ask for at least 1.")
     built_in = given.model == BUILT_IN
     what = given.samples or (TROJANS if built_in else None)
+    if built_in and given.stamped:
+        raise InputError(f"--stamped is for a planted classifier in a folder: '{TROJANS}' are stamped already.")
     if what is None:
         raise InputError(f"Say with --samples which images {classifier.name} is to be judged on.")
     if what in (TROJANS, PLAIN):
@@ -136,7 +163,13 @@ def samples_of(given: argparse.Namespace, classifier: ImageClassifier, count: in
         number = given.count or count
         seed: int = given.sample_seed
         return fresh.trojans(classifier, seed, number) if what == TROJANS else fresh.plain(seed, number)
-    return folder(Path(what), given.take)[: given.count]
+    found = folder(Path(what), given.take)
+    if not given.stamped:
+        return found[: given.count]
+    planted = planted_of(given)
+    if planted is None:
+        raise InputError(f"--stamped is for a planted classifier: {given.model} is none, name its folder as --model.")
+    return planted.stamped(found, count=given.count, seed=given.sample_seed)
 
 
 def folder(path: Path, slices: str | None) -> list[Sample]:

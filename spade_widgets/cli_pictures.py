@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spade_widgets import cli_options as options
@@ -150,13 +149,12 @@ def _likeness(
 
 
 def _asked(given: argparse.Namespace, samples: Sequence[Sample]) -> Steps[list[Asked]]:
-    from spade_widgets.evidence.planting import Planted
     from spade_widgets.evidence.reading.patch import Asked
     from spade_widgets.evidence.reading.stamped import stamped_and_decoyed
 
-    if not Path(given.model).is_dir() or any(sample.mask is not None for sample in samples):
+    planted = None if any(sample.mask is not None for sample in samples) else options.planted_of(given)
+    if planted is None:
         return [Asked(sample) for sample in samples]
-    planted = Planted.load(given.model)
     return (yield from stamped_and_decoyed(planted, samples, given.decoyed, given.seed))
 
 

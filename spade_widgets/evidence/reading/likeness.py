@@ -77,7 +77,7 @@ def likeness_steps(study: Study, samples: Sequence[Sample], neurons: Sequence[st
     for i, sample in enumerate(samples):
         done, of = (n * len(study.conditions) * len(neurons) for n in (i, len(samples)))
         yield Progress(sample.title, done, of)
-        seen.append((yield from _look(study, sample, i, neurons, done, of, found)))
+        seen.append((yield from _look(study, sample, neurons, done, of, found)))
     for condition in study.conditions:
         for kind in neurons:
             yield Progress(f"reading · {condition} · {kind}", of, of)
@@ -95,15 +95,13 @@ class _Seen:
     pictures: dict[tuple[str, str], Picture]
 
 
-def _look(
-    study: Study, sample: Sample, place: int, kinds: Sequence[str], done: int, of: int, found: Answers
-) -> Steps[_Seen]:
+def _look(study: Study, sample: Sample, kinds: Sequence[str], done: int, of: int, found: Answers) -> Steps[_Seen]:
     target = predict(study.classifier, sample, 1)[0].index
     neurons = {
         kind: f"logit:{target}" if kind == LOGIT else f"{kind}:{strongest(study.classifier, sample, kind, 1)[0][0]}"
         for kind in kinds
     }
-    seen = _Seen(Subject(study, sample, place), target, neurons, {})
+    seen = _Seen(Subject(study, sample), target, neurons, {})
     for condition in study.conditions:
         for kind in kinds:
             steps = _asked(study, seen, condition, kind, found)

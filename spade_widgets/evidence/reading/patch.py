@@ -91,7 +91,7 @@ def patch_steps(study: Study, asked: Sequence[Asked], *, context: float = CONTEX
     found = Leans({str(c): {"patch": {}, "object": {}} for c in study.conditions})
     seen = []
     for i, one in enumerate(asked):
-        look = _look(study, one, i, i * len(study.conditions), len(asked) * len(study.conditions), found, context)
+        look = _look(study, one, i * len(study.conditions), len(asked) * len(study.conditions), found, context)
         one_seen = yield from look
         if one_seen is not None:
             seen.append(one_seen)
@@ -99,9 +99,7 @@ def patch_steps(study: Study, asked: Sequence[Asked], *, context: float = CONTEX
     return found
 
 
-def _look(
-    study: Study, asked: Asked, place: int, done: int, of: int, found: Leans, context: float
-) -> Steps[_Seen | None]:
+def _look(study: Study, asked: Asked, done: int, of: int, found: Leans, context: float) -> Steps[_Seen | None]:
     sample = asked.sample
     yield Progress(sample.title, done, of)
     try:
@@ -115,7 +113,7 @@ def _look(
     if not fires or asked.cause not in (None, cause):
         found.left_out[sample.title] = _instead(names, where, asked.cause)
         return None
-    seen = _Seen(Subject(study, sample, place), cause, where, {})
+    seen = _Seen(Subject(study, sample), cause, where, {})
     for j, condition in enumerate(study.conditions):
         steps = seen.subject.picture(condition, seen.neuron)
         try:

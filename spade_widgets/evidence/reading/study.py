@@ -29,8 +29,8 @@ class Study:
         pictures: makes and keeps them.
         results: where numbers are found and kept.
         seed: of the pictures.
-        seeds: how many unlike starts the pictures have: that of the sample at place i is `seed + i % seeds`, under
-            every network. One start alone would make a single picture the whole of the dense network's case.
+        seeds: how many unlike starts the pictures have, from `seed` on; which one is a sample's depends on nothing but
+            the sample. One start alone would make a single picture the whole of the dense network's case.
         make: whether to make what is missing; else the reader judges what is there.
     """
 
@@ -55,12 +55,11 @@ class Subject:
     Args:
         study: what is asked of it.
         sample: the sample.
-        place: its place in the list of samples.
     """
 
-    def __init__(self, study: Study, sample: Sample, place: int) -> None:
+    def __init__(self, study: Study, sample: Sample) -> None:
         self.study, self.sample = study, sample
-        self.seed = study.seed + place % study.seeds
+        self.seed = study.seed + int(sample.id, 16) % study.seeds
         traced = [c.pruning for c in study.conditions if c.pruning is not None]
         self._networks = Networks(study.classifier, sample, traced[0] if traced else None)
         self._made: tuple[Condition, Network] | None = None
