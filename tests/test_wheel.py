@@ -69,6 +69,10 @@ def test_the_wheel_holds_bundle_weights_and_samples(wheel: Path) -> None:
     assert all(100_000 < size <= 4 * 2**20 for size in weights.values())
     samples = [name for name in sizes if name.startswith("spade_widgets/demo/") and name.endswith(".png")]
     assert len(samples) >= 24
+    photographs = [name for name in sizes if name.startswith("spade_widgets/demo/photos/") and name.endswith(".jpg")]
+    assert len(photographs) >= 8
+    assert {"spade_widgets/demo/photos/data/NOTICE.txt", "spade_widgets/glyphs/data/OFL.txt"} <= set(sizes)
+    assert wheel.stat().st_size < 8 * 10**6
     tops = {name.split("/")[0] for name in sizes}
     assert tops <= {"spade_widgets", *(top for top in tops if top.endswith(".dist-info"))}
     assert not [name for name in sizes if "__pycache__" in name or name.endswith((".ts", ".tsx", ".ttf"))]
@@ -92,7 +96,8 @@ import spade_widgets as sw
 assert Path(sw.__file__).is_relative_to(sys.prefix), sw.__file__
 explorer = sw.Explorer()
 state = explorer.state()
-assert len(explorer.samples) >= 24, len(explorer.samples)
+assert len(explorer.samples) >= 16, len(explorer.samples)
+assert len(sw.Explorer("emoji").samples) >= 24
 assert len(str(explorer._bundle)) > 1000 and len(str(explorer._css)) > 1000
 print("constructed", sw.__version__)
 """

@@ -6,7 +6,7 @@ May import: `evidence`, and what lies below it; nothing of `runtime` and `widget
 import importlib
 from types import ModuleType
 
-__all__ = ["emoji"]
+__all__ = ["emoji", "photos"]
 
 
 def __getattr__(name: str) -> ModuleType:

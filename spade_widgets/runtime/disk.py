@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Bytes kept on disk: some hundred traces of a ResNet-50's last block, or many thousands of the built-in classifier's.
+#: Bytes kept on disk: some hundred traces of a ResNet-50's last block, or many thousands of the emoji classifier's.
 SIZE = 2 * 2**30
 #: The one key of an entry's metadata.
 FORMAT = "spade_widgets.result"

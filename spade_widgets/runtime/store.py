@@ -10,7 +10,7 @@ from cachetools import LRUCache
 
 T = TypeVar("T")
 
-#: Bytes kept in memory: the factors of a ResNet-50's late layers and hundreds of traces of the built-in classifier.
+#: Bytes kept in memory: the factors of a ResNet-50's late layers and hundreds of traces of the emoji classifier.
 MEMORY = 2 * 2**30
 
 

@@ -86,18 +86,18 @@ class Renderer:
             at one position. Others may draw from the global generators: these are seeded for the moment and put back,
             which disturbs other threads that draw at the same moment.
         image: `"fourier"`, or `"maco"` (Fel et al., NeurIPS 2023): Fourier magnitudes are fixed at those of samples,
-            phases alone are optimised. On the built-in classifier MACO's objects come nearer to the samples' shapes and
+            phases alone are optimised. On the emoji classifier MACO's objects come nearer to the samples' shapes and
             colours and are free of the default's fine stripes; they are smaller, often several, on a ground of coloured
             noise, and excite the neuron less.
         count: how many pictures, that start from unlike noise; the first is begun as the only one would be.
         diversity: ≥ 0, how much the pictures of a `count` are pushed apart, so that what they show of the neuron
             differs (Olah et al. 2017): where they are less alike by 0.1 (see `likeness`), it counts as much as 10 % of
-            the activation, times this. On the built-in classifier's `logit:ball` 0 gives four basketballs, 1 balls of
+            the activation, times this. On the emoji classifier's `logit:ball` 0 gives four basketballs, 1 balls of
             both kinds for a sixth of the activation, and 3 also pictures of nothing.
         magnitude_from: for MACO, which needs it, the samples that the magnitudes come from: an image, a list of them, a
             folder, or a `maco.Magnitude` made before. Give both networks the same, or they start from unlike pictures.
             Give many, not the trace's own sample: the magnitudes of one sample carry its colours and grain, and with
-            them the dense built-in classifier, too, shows that sample's kind of ball, fruit and food where with those
+            them the dense emoji classifier, too, shows that sample's kind of ball, fruit and food where with those
             of all samples it shows the other kind or both. Such a picture does not tell what pruning has kept.
 
     Raises:

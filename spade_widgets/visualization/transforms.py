@@ -98,7 +98,7 @@ def crops_and_noise(size: tuple[int, int]) -> list[Transform]:
     """MACO's transforms: a square of the picture anywhere in it, enlarged to the whole, and normal noise.
 
     The network so sees the picture from near and from farther away, and each part of it must stand for itself. Sides of
-    0.3 to 0.8 and noise of 0.1 are ours, chosen by eye on the built-in classifier; the paper's are for pictures larger
+    0.3 to 0.8 and noise of 0.1 are ours, chosen by eye on the emoji classifier; the paper's are for pictures larger
     than the network's input.
 
     Args:

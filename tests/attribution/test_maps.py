@@ -1,4 +1,4 @@
-"""Maps show what they should: the Trojan patch on the built-in classifier, the thing on photographs."""
+"""Maps show what they should: the Trojan patch on the emoji classifier, the thing on photographs."""
 
 from __future__ import annotations
 

@@ -28,11 +28,12 @@ ARGUMENTS = [
 
 EXPLORER = """
 import spade_widgets as sw
-explorer = sw.Explorer(augmentations=64, steps=96)  # less than a user's, for the tests' time
+explorer = sw.Explorer("emoji", augmentations=64, steps=96)  # less than a user's, for the tests' time
 explorer
 """
 REMEMBER = """
-start = {name: getattr(explorer, name) for name in ("preset", "solver", "layer", "sample_id", "sparsity", "neuron")}
+names = ("preset", "plan", "solver", "sequential", "fidelity", "layer", "sample_id", "sparsity", "neuron")
+start = {name: getattr(explorer, name) for name in names}
 """
 RETURN = """
 for name, value in start.items():

@@ -16,12 +16,12 @@ from playwright.sync_api import Browser, Locator, expect
 
 EXPLORER = """
 import spade_widgets as sw
-explorer = sw.Explorer(augmentations=32, steps=24, centre="both", cache="kept")
+explorer = sw.Explorer("emoji", augmentations=32, steps=24, centre="both", cache="kept")
 explorer
 """
 SHORT = """
 import spade_widgets as sw
-explorer = sw.Explorer(augmentations=32, steps=24)
+explorer = sw.Explorer("emoji", augmentations=32, steps=24)
 explorer
 """
 SALIENCY = """

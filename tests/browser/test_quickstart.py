@@ -21,7 +21,7 @@ def test_the_quickstart_shows_a_working_panel(lab: Lab) -> None:
     shown = panel.numbers()
     assert shown.dense
     assert "kept" in shown.facts
-    assert panel.samples.get_by_role("radio").count() >= 24
+    assert panel.samples.get_by_role("radio").count() >= 16
 
     panel.samples.scroll_into_view_if_needed()
     for theme in ("JupyterLab Light", "JupyterLab Dark"):

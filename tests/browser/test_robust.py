@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 #: Steps enough for a picture to be under way for as long as a test looks.
 LONG = """
 import spade_widgets as sw
-explorer = sw.Explorer(augmentations=64, steps=4000)
+explorer = sw.Explorer("emoji", augmentations=64, steps=4000)
 explorer
 """
 

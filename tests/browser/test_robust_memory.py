@@ -34,7 +34,7 @@ def left():
 """
 NEW = """
 number += 1
-panel = sw.Explorer(augmentations=8, steps=3, centre="both" if number % 4 == 0 else "visualization")
+panel = sw.Explorer("emoji", augmentations=8, steps=3, centre="both" if number % 4 == 0 else "visualization")
 display(panel)
 """
 RUN = """async () => {

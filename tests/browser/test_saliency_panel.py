@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 PANEL = """
 import spade_widgets as sw
-panel = sw.SaliencyPanel(augmentations=64)  # less than a user's, for the tests' time
+panel = sw.SaliencyPanel("emoji", augmentations=64)  # less than a user's, for the tests' time
 panel.sample = next(sample for sample in panel.session.samples if sample.mask is not None)  # a Trojan
 panel
 """

@@ -11,7 +11,7 @@ from browser.soak import Hand, Meter, bring_to_rest
 
 MINUTES = float(os.environ.get("SOAK_MINUTES", "1"))
 SEED = int(os.environ.get("SOAK_SEED", "0"))
-OPTIONS = "augmentations=32, steps=24, seed=3"
+OPTIONS = "'emoji', augmentations=32, steps=24, seed=3"
 #: MiB that the kernel may grow by beyond what its store, which is bounded, accounts for: allocators keep what is freed.
 KERNEL = 500
 #: MiB that the page's heap may grow by: the chart's and the maps' code, once for each time that the page is loaded.

@@ -1,4 +1,4 @@
-"""Composes the samples that ship with the built-in classifier and writes them as PNG files beside `samples.json`."""
+"""Composes the samples that ship with the emoji classifier and writes them as PNG files beside `samples.json`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measures SPADE's two claims on the built-in classifier, on fresh images that nothing was tuned on.
+"""Measures SPADE's two claims on the emoji classifier, on fresh images that nothing was tuned on.
 
 `python -m spade_widgets.demo.emoji.measure` prints a Markdown table.
 

@@ -1,4 +1,4 @@
-"""The built-in classifier's network: a small residual convolutional network, named like torchvision's ResNet."""
+"""The emoji classifier's network: a small residual convolutional network, named like torchvision's ResNet."""
 
 from __future__ import annotations
 

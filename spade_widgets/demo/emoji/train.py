@@ -1,4 +1,4 @@
-"""Trains the built-in classifier: first on clean images, then on adversarial ones, so that its features are legible.
+"""Trains the emoji classifier: first on clean images, then on adversarial ones, so that its features are legible.
 
 `python -m spade_widgets.demo.emoji.train` composes the images, trains, rounds to float16, measures on fresh images, and
 writes weights, samples and a record of the run into the package's `demo/emoji/data`.
@@ -309,7 +309,7 @@ def _stored(tensor: Tensor) -> Tensor:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Train the built-in classifier and write weights, samples and the record of the run."""
+    """Train the emoji classifier and write weights, samples and the record of the run."""
     recipe = Recipe()
     parser = argparse.ArgumentParser(prog="python -m spade_widgets.demo.emoji.train", description=main.__doc__)
     parser.add_argument("--out", type=Path, default=DATA, help="folder to write into (default: the package's own)")

@@ -39,7 +39,7 @@ class Recipe:
         seen: share of the images that are what the model's own preprocessing makes; the others are random crops.
     """
 
-    steps: int = 1400
+    steps: int = 1000
     rate: float = 2e-4
     warm: float = 0.05
     clean: int = 11

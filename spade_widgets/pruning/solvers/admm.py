@@ -20,7 +20,7 @@ from spade_widgets.pruning.progress import Shares
 from spade_widgets.pruning.solvers.least_squares import Quadratic
 
 #: τ: how much of the unit diagonal is taken as not made up for. Chosen, as ρ and the schedule, on layers of
-#: SqueezeNet, MobileNetV2 and the built-in classifier other than those that are reported.
+#: SqueezeNet, MobileNetV2 and the emoji classifier other than those that are reported.
 TAU = 0.01
 #: ρ, as a share of the mean diagonal.
 RHO = 0.3

@@ -13,10 +13,12 @@ from torch import nn
 
 from spade_widgets.classifier import ImageClassifier, Preprocess
 from spade_widgets.errors import InputError
+from spade_widgets.evidence.planting import Planted
+from spade_widgets.evidence.planting.file import is_planted
 from spade_widgets.runtime.session import Session
 from spade_widgets.sample import Sample, Source, list_sources
 
-Model: TypeAlias = "ImageClassifier | nn.Module | str | None"
+Model: TypeAlias = "ImageClassifier | Planted | nn.Module | str | Path | None"
 
 
 #: The built-in classifiers, each a room of `demo`; the first is what a panel opens on.
@@ -32,6 +34,7 @@ class Opened:
         classifier_code: an expression.
         sample_code: sample id → an expression; samples that only live in this kernel have none.
         panel: what code calls the panel, for what only lives in this kernel.
+        sparsity, steps, size: what a panel on it begins with; see the Explorer.
     """
 
     classifier: ImageClassifier
@@ -39,6 +42,9 @@ class Opened:
     classifier_code: str
     sample_code: dict[str, str]
     panel: str = "explorer"
+    sparsity: float = 0.8
+    steps: int = 256
+    size: int | None = None
 
 
 def open_panel(
@@ -65,7 +71,8 @@ def open_panel(
         read = tuple(map(Sample.read, given))
         pairs = zip(read, given, strict=True)
         written = {s.id: repr(str(g)) for s, g in pairs if isinstance(g, str | Path)}
-    return Opened(classifier, read, code, written, panel)
+    own = {} if not isinstance(model, str) or model not in BUILT_IN else _built_in(model).BEGIN
+    return Opened(classifier, read, code, written, panel, **own)
 
 
 def _built_in(name: str) -> ModuleType:
@@ -79,20 +86,25 @@ def open_session(session: Session) -> Opened:
 
 
 def _classifier(
-    model: ImageClassifier | nn.Module | str,
+    model: ImageClassifier | Planted | nn.Module | str | Path,
     weights: str | Path | None,
     class_names: Sequence[str] | None,
     preprocess: Preprocess | None,
 ) -> tuple[ImageClassifier, str]:
     """The classifier and the code that makes it; no code where it only lives in this kernel."""
     built_in = isinstance(model, str) and model in BUILT_IN
+    folder = ""
+    if not built_in and isinstance(model, str | Path) and (isinstance(model, Path) or is_planted(model)):
+        folder, model = str(model), Planted.load(model)
     if (built_in or not isinstance(model, str)) and weights != "DEFAULT":
         raise InputError("`weights` are for a model that is given by its torchvision name.")
-    whole = built_in or isinstance(model, ImageClassifier)
+    whole = built_in or isinstance(model, ImageClassifier | Planted)
     if whole and (class_names is not None or preprocess is not None):
         raise InputError("`class_names` and `preprocess` are for a plain module or a torchvision name.")
     if isinstance(model, ImageClassifier):
         return model, ""
+    if isinstance(model, Planted):
+        return model.classifier, f"sw.Planted.load({folder!r}).classifier" if folder else ""
     if isinstance(model, str) and built_in:
         return _built_in(model).classifier(), f"{model}.classifier()"
     if isinstance(model, str):

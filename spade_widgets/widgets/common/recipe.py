@@ -17,6 +17,8 @@ def recipe(
 ) -> str:
     """The Explorer's: code that runs by itself, but for what only lives in this kernel, which it takes from there."""
     how = f"steps={session.steps}, seed={session.seed}"
+    if session.size is not None and not drawing.samples:
+        how += f", size={session.size}"
     if drawing.count > 1:
         how += f", count={drawing.count}"
     looks: list[str] = []

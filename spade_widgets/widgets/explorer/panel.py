@@ -51,12 +51,14 @@ class Explorer(Panel, ExplorerWire):
     `code`.
 
     Args:
-        model: None for the built-in classifier; a torchvision builder's name; an `ImageClassifier`; any `nn.Module`.
-        samples: anything `Sample.read` takes, a list of such, or a folder. Default: the built-in samples.
+        model: None or `"photos"` for the built-in photograph classifier; `"emoji"` for the other built-in one; a
+            torchvision builder's name; an `ImageClassifier`; any `nn.Module`.
+        samples: anything `Sample.read` takes, a list of such, or a folder. Default: the built-in classifier's own; for
+            other models its photographs.
         weights: of a torchvision model: `"DEFAULT"` (its download), a local file, or None (random).
         class_names, preprocess: see `ImageClassifier`.
-        sparsity: to begin with, in [0, 1). Default: 0.9 for the built-in classifier; 0.8 for others, few of whose
-            traces keep their prediction beyond it (docs/RESULTS.md).
+        sparsity: to begin with, in [0, 1). Default: 0.9 for the built-in classifiers, 0.8 for others
+            (docs/RESULTS.md).
         neuron: to begin with. Default: the logit of the class that the first sample is taken for.
         preset, pattern, solver: how to prune, to begin with. Default: the last third of the blocks and the head.
         fidelity: in (0, 1], instead of a sparsity: the sparsest trace that keeps the prediction is looked for, as
@@ -66,7 +68,9 @@ class Explorer(Panel, ExplorerWire):
             a dict, or a `SparsityPlan`. At a sparsity of 0.95, the default then, these numbers count as they are;
             others scale them together.
         augmentations: a calibration's, at least 1.
-        steps: a visualization's, at least 1.
+        steps: a visualization's, at least 1. Default: 256; 128 for the photograph classifier.
+        size: a visualization's side in pixels. Default: the classifier's input size; 160 for the photograph classifier,
+            whose pictures of that size show the same things sooner.
         seed: of augmentations, visualizations and saliency maps.
         cache: a folder in which traces, finished pictures, saliency maps and their curves are found again, also by
             other kernels and later; it is made if it is not there. None: they are kept in this kernel's memory alone.
@@ -104,7 +108,8 @@ class Explorer(Panel, ExplorerWire):
         sequential: bool = False,
         plan: PlanSource | None = None,
         augmentations: int = 256,
-        steps: int = 256,
+        steps: int | None = None,
+        size: int | None = None,
         seed: int = 0,
         cache: str | Path | None = None,
         cache_size: int = SIZE,
@@ -118,7 +123,8 @@ class Explorer(Panel, ExplorerWire):
             classifier,
             opened.samples,
             augmentations=augmentations,
-            steps=steps,
+            steps=opened.steps if steps is None else steps,
+            size=opened.size if size is None else size,
             seed=seed,
             cache=cache,
             cache_size=cache_size,
@@ -130,7 +136,7 @@ class Explorer(Panel, ExplorerWire):
             best = int(session.probabilities(classifier, first).argmax())
             neuron = classifier.neuron(f"logit:{best}")
         pruning = asked_pruning(
-            Pruning(0.9 if model is None else 0.8),
+            Pruning(opened.sparsity),
             sparsity=sparsity,
             preset=preset,
             pattern=pattern,

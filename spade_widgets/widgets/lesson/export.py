@@ -24,7 +24,7 @@ from spade_widgets.widgets.lesson.record import Lesson, Recorder, Values, too_la
 
 T = TypeVar("T")
 
-#: Samples of a lesson that no samples are chosen for: with the built-in classifier it takes a minute or two.
+#: Samples of a lesson that no samples are chosen for: with the emoji classifier it takes a minute or two.
 SAMPLES = 4
 #: Sparsities likewise; the panel's own comes to them.
 SPARSITIES = (0.5, 0.8, 0.9, 0.95, 0.98)

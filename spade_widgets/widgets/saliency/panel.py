@@ -118,7 +118,7 @@ class SaliencyPanel(Panel, SaliencyWire):
                 cache_size=SIZE if cache_size is None else cache_size,
             )
         linked = source if isinstance(source, Panel) else None
-        default = Pruning(0.9 if source is None else 0.8)
+        default = Pruning(opened.sparsity)
         begun = linked._pruning(sparsity=linked.sparsity) if linked else default
         asked = asked_pruning(
             begun,

@@ -1,4 +1,4 @@
-"""The built-in classifier as it ships: its size, its accuracy on fresh images, and its samples."""
+"""The emoji classifier as it ships: its size, its accuracy on fresh images, and its samples."""
 
 from __future__ import annotations
 
