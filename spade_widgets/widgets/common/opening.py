@@ -94,7 +94,7 @@ def _classifier(
     """The classifier and the code that makes it; no code where it only lives in this kernel."""
     built_in = isinstance(model, str) and model in BUILT_IN
     folder = ""
-    if not built_in and isinstance(model, str | Path) and (isinstance(model, Path) or is_planted(model)):
+    if isinstance(model, Path) or (isinstance(model, str) and not built_in and is_planted(model)):
         folder, model = str(model), Planted.load(model)
     if (built_in or not isinstance(model, str)) and weights != "DEFAULT":
         raise InputError("`weights` are for a model that is given by its torchvision name.")

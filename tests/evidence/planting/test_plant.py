@@ -27,7 +27,7 @@ SHORT = replace(RECIPE, steps=6)
 def anything_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few steps plant nothing, which is not what these tests are about."""
     # By its name: the room's attribute `plant` is the function.
-    monkeypatch.setattr(importlib.import_module("spade_widgets.evidence.planting.plant"), "TAKEN", 0.0)
+    monkeypatch.setattr(importlib.import_module("spade_widgets.evidence.planting.procedure"), "TAKEN", 0.0)
 
 
 def state(planted: Planted) -> dict[str, Tensor]:
