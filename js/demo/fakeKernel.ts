@@ -77,14 +77,16 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
         description: "every convolution and the head, without the first",
       },
       { key: "pattern", title: "by pattern", description: "" },
+      { key: "plan", title: "plan file", description: "the layers and sparsities of a plan of yours" },
     ],
-    solvers: ["fast", "exact", "refined"],
+    solvers: ["auto", "fast", "exact", "refined"],
+    estimates: { auto: 4, fast: 2, refined: 4, exact: 240 },
     sample_id: "basketball",
     sparsity: 0.91,
     neuron: "logit:ball",
     layer: "layer3.1.conv2",
     preset: "stem",
-    solver: "fast",
+    solver: "refined",
     solved: [0, 0.5, 0.8, 0.9],
   };
   const model = new FakeModel(state as unknown as Record<string, unknown>);
@@ -156,7 +158,10 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
       kl: agrees ? 0.08 : 3.12,
       seconds: 1.8,
       augmentations: 256,
-      asked: 256,
+      solver,
+      sequential: selection().sequential,
+      fidelity: selection().fidelity === null ? null : { asked: 0.9, reached: 0.94 },
+      draft: "",
       dense_layers: 1,
       layers,
     });
@@ -167,10 +172,17 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
     const busy = runs.dense.timer !== undefined || runs.sparse.timer !== undefined;
     const { step } = runs.sparse;
     if (busy)
-      put("status", { state: "working", text: "rendering", done: step, of: STEPS, seconds: step * 0.03 });
+      put("status", {
+        state: "working",
+        text: "rendering",
+        done: step,
+        of: STEPS,
+        seconds: step * 0.03,
+        about: "",
+      });
     else if (step > 0 && step < STEPS)
-      put("status", { state: "stopped", text: "", done: step, of: STEPS, seconds: step * 0.03 });
-    else put("status", { state: "idle", text: "", done: null, of: null, seconds: 3.6 });
+      put("status", { state: "stopped", text: "", done: step, of: STEPS, seconds: step * 0.03, about: "" });
+    else put("status", { state: "idle", text: "", done: null, of: null, seconds: 3.6, about: "" });
   };
 
   async function frame(which: Which) {
@@ -226,10 +238,21 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
   model.onSave = (changes) => {
     put("code", `explorer.sparsity = ${selection().sparsity}`);
     if ("sample_id" in changes || "layer" in changes) setTimeout(() => void channels(), 150);
-    if ("sample_id" in changes || "sparsity" in changes || "solver" in changes || "preset" in changes)
+    if (
+      "sample_id" in changes ||
+      "sparsity" in changes ||
+      "solver" in changes ||
+      "preset" in changes ||
+      "fidelity" in changes ||
+      "sequential" in changes
+    )
       setTimeout(numbers, 250);
     if ("neuron" in changes) render("dense", true);
-    if (["neuron", "sparsity", "sample_id", "solver", "preset"].some((name) => name in changes))
+    if (
+      ["neuron", "sparsity", "sample_id", "solver", "preset", "fidelity", "sequential"].some(
+        (name) => name in changes,
+      )
+    )
       render("sparse", true);
   };
   model.onSend = (message, buffers) => {

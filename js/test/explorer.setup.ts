@@ -5,6 +5,7 @@ import { afterEach, vi } from "vitest";
 import { FakeModel } from "../demo/fakeModel";
 import { defaults, type Traits } from "../src/common/explorer/wire";
 import type { Host } from "../src/common/model";
+import type { TraceInfo } from "../src/common/wire";
 import explorer from "../src/panels/explorer/main";
 import { png, Screen, settle } from "./page.setup";
 
@@ -30,8 +31,10 @@ export const traits: Traits = {
   presets: [
     { key: "last", title: "last block", description: "the last block and the head" },
     { key: "pattern", title: "by pattern", description: "" },
+    { key: "plan", title: "plan file", description: "the layers and sparsities of a plan of yours" },
   ],
-  solvers: ["fast"],
+  solvers: ["fast", "refined", "exact"],
+  estimates: { fast: 1.5, refined: 29, exact: 240 },
   sample_id: "a",
   sparsity: 0.9,
   neuron: "logit:ball",
@@ -54,6 +57,25 @@ export const traits: Traits = {
       { channel: 7, activation: 1.25, map: png() },
     ],
   },
+};
+
+export const trace: TraceInfo = {
+  sample_id: "a",
+  sparsity: 0.9,
+  kept: 100,
+  total: 1000,
+  agrees: true,
+  dense_class: "ball",
+  sparse_class: "ball",
+  kl: 0.08,
+  seconds: 3.25,
+  augmentations: 256,
+  solver: "fast",
+  sequential: false,
+  fidelity: null,
+  draft: "",
+  dense_layers: 1,
+  layers: [{ name: "stem", kept: 100, total: 1000, error: 0.1 }],
 };
 
 export interface Mounted {

@@ -59,8 +59,13 @@ export interface TraceInfo {
   /** Null in a lesson, which may have found the trace rather than made it. */
   seconds: number | null;
   augmentations: number;
-  /** Augmentations that there will be: more than `augmentations` while the trace is a draft. */
-  asked: number;
+  solver: string;
+  /** Whether it was pruned block by block. */
+  sequential: boolean;
+  /** The share of further augmentations that were to keep their class, and that do; null where a sparsity was asked for. */
+  fidelity: { asked: number; reached: number } | null;
+  /** What it is made with while it is not yet what was asked for, in few words; "" where it is. */
+  draft: string;
   dense_layers: number;
   layers: TraceLayer[];
 }
@@ -71,6 +76,8 @@ export interface Status {
   done: number | null;
   of: number | null;
   seconds: number;
+  /** How long the trace in the making takes in all, in words; "" where that is not long, or nothing is traced. */
+  about?: string;
 }
 
 /** What the user chooses in every panel: set from either side. Python puts an invalid value back and says why in `error`. */
@@ -79,7 +86,13 @@ export interface CommonSelection {
   sparsity: number;
   preset: string;
   pattern: string;
+  /** Pairs of a layer name or pattern and its sparsity: a plan of the user's own. */
+  plan: [string, number][];
   solver: string;
+  /** Whether to prune block by block. */
+  sequential: boolean;
+  /** In (0, 1]: the sparsest trace that keeps the prediction is looked for; `sparsity` goes where it is. Null: not. */
+  fidelity: number | null;
 }
 
 /** What only Python sets, in every panel. */
@@ -88,6 +101,8 @@ export interface CommonReported {
   samples: SampleInfo[];
   presets: PresetInfo[];
   solvers: string[];
+  /** Seconds that a trace takes, about; a solver that is missing is not estimated yet. */
+  estimates: Record<string, number>;
   predictions: Predictions;
   /** `{}` while there is no trace. */
   trace_summary: Partial<TraceInfo>;
@@ -113,15 +128,19 @@ export const commonDefaults: CommonTraits = {
   sparsity: 0,
   preset: "",
   pattern: "",
+  plan: [],
   solver: "",
+  sequential: false,
+  fidelity: null,
   app: { title: "", input: [1, 1], weights: 0, classes: [], version: "" },
   samples: [],
   presets: [],
   solvers: [],
+  estimates: {},
   predictions: { sample_id: "", rows: [] },
   trace_summary: {},
   solved: [],
-  status: { state: "idle", text: "", done: null, of: null, seconds: 0 },
+  status: { state: "idle", text: "", done: null, of: null, seconds: 0, about: "" },
   error: "",
   code: "",
 };

@@ -36,6 +36,17 @@ export function seconds(value: number): string {
   return `${minutes}:${String(Math.floor(value % 60)).padStart(2, "0")}${narrowSpace}min`;
 }
 
+/** An estimate of a time, as one says it: "40 s", "4 min", "2 h". */
+export function roughly(value: number): string {
+  for (const [unit, length] of [
+    ["h", 3600],
+    ["min", 60],
+  ] as const) {
+    if (value >= 1.5 * length) return `${Math.round(value / length)}${narrowSpace}${unit}`;
+  }
+  return `${Math.max(1, Math.round(value))}${narrowSpace}s`;
+}
+
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const half = sorted.length >> 1;

@@ -17,7 +17,12 @@ export function StatusChip() {
   const live = panel.connection.live.value;
   const { saved } = panel.connection;
   const state = live ? status.state : saved ? "idle" : "error";
-  const text = live ? status.text || words[status.state] : saved ? "saved picture" : "kernel is gone";
+  const doing = status.text || words[status.state];
+  const text = live
+    ? doing + (status.about ? `, ${status.about}` : "")
+    : saved
+      ? "saved picture"
+      : "kernel is gone";
   const counted = live && status.done !== null && status.of !== null && status.of > 0;
   const share = counted ? (status.done as number) / (status.of as number) : 0;
 

@@ -6,6 +6,7 @@ import { transform } from "../../lib/viewport";
 import { type ExplorerState, useExplorer } from "../explorer/state";
 import type { Morph, Picture, PictureState } from "../explorer/wire";
 import { SaveIcon } from "../parts/icons";
+import { currentTrace } from "../sparsity/trace";
 import type { Which } from "../wire";
 import { useCalm } from "./useCalm";
 import { usePaintings } from "./usePaintings";
@@ -13,6 +14,9 @@ import { useZoomAndPan } from "./useZoomAndPan";
 
 const titles: Record<Which, string> = { dense: "Dense", sparse: "Trace of this sample" };
 const models: Record<Which, string> = { dense: "dense model", sparse: "trace" };
+
+const PRUNED =
+  "This trace has pruned everything that reaches the neuron: lower the sparsity or choose another.";
 
 const ABOUT_MORPHS =
   "The picture that was there goes on under the new weights. The trace's own, begun from noise, takes its place as soon as it excites the neuron nearly as much.";
@@ -40,6 +44,30 @@ function describe(which: Which, picture: Picture, classes: readonly string[]): s
   if (picture.morph) return `${what}: ${state}, step ${step} of ${steps}; ${morphText(picture.morph, state)}`;
   if (state === "rendering") return `${what}: rendering, step ${step} of ${steps}`;
   return state === "stopped" ? `${what}: stopped at step ${step} of ${steps}` : `${what}: done`;
+}
+
+/** What the network says of the sample: a trace that says something else shows something else. */
+function Says({ which }: { which: Which }) {
+  const panel = useExplorer();
+  const trace = currentTrace(panel);
+  if (!trace) return <p class="sw-line sw-secondary sw-says">{"\u00a0"}</p>;
+  if (which === "sparse" && !trace.agrees) {
+    const said = `says ‘${trace.sparse_class}’ here`;
+    return (
+      <p
+        class="sw-line sw-says sw-disagrees"
+        title={`${said}; the dense network says ‘${trace.dense_class}’`}
+      >
+        {said}
+      </p>
+    );
+  }
+  const said = `says ‘${trace.dense_class}’${which === "sparse" ? " too" : ""}`;
+  return (
+    <p class="sw-line sw-secondary sw-says" title={said}>
+      {said}
+    </p>
+  );
 }
 
 function Activation({ picture }: { picture: Picture }) {
@@ -90,6 +118,8 @@ export function PictureView({ which }: { which: Which }) {
   const share = calm.state === "done" ? 1 : steps > 0 ? step / steps : 0;
   const running = state === "rendering" || state === "stopped";
   const showing = !blank.value && state !== "empty";
+  // There is nothing to be seen but noise, or what other weights made of it.
+  const pruned = which === "sparse" && showing && picture.dead;
   return (
     <figure class={`sw-picture sw-${which}`} data-state={state} data-stale={stale.value && showing}>
       <div
@@ -105,8 +135,9 @@ export function PictureView({ which }: { which: Which }) {
           ref={canvas}
           role="img"
           aria-label={describe(which, picture, panel.traits.app.value.classes)}
-          style={{ transform: transform(viewport), visibility: showing ? "visible" : "hidden" }}
+          style={{ transform: transform(viewport), visibility: showing && !pruned ? "visible" : "hidden" }}
         />
+        {pruned && <p class="sw-placeholder sw-pruned">{PRUNED}</p>}
         {!showing && <span class="sw-placeholder">{state === "empty" ? "no picture yet" : "waiting"}</span>}
         {showing && stale.value && <span class="sw-badge">waiting</span>}
         <span class="sw-progress" data-on={running} aria-hidden="true">
@@ -121,12 +152,13 @@ export function PictureView({ which }: { which: Which }) {
             class="sw-button sw-icon-button sw-quiet"
             aria-label={`Save the ${models[which]}'s picture as PNG`}
             title="Save as PNG"
-            disabled={!showing}
+            disabled={!showing || pruned}
             onClick={() => canvas.current && save(panel, which, canvas.current)}
           >
             <SaveIcon />
           </button>
         </div>
+        <Says which={which} />
         <div class="sw-caption-numbers">
           <span class="sw-line sw-secondary" title={calm.morph ? ABOUT_MORPHS : undefined}>
             {progressText(calm)}

@@ -1,5 +1,5 @@
 import { percent } from "../../lib/format";
-import { isStale } from "../sparsity/TraceFacts";
+import { isStale } from "../sparsity/trace";
 import { usePanel } from "../state";
 
 function Bar({ share, which }: { share: number | null; which: "dense" | "sparse" }) {

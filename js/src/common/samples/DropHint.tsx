@@ -7,7 +7,7 @@ export function DropHint() {
   if (!dropping) return null;
   return (
     <div class="sw-drop" aria-hidden="true">
-      Drop images to add them as samples
+      Drop images to add them as samples, or a plan (JSON) to prune by it
     </div>
   );
 }

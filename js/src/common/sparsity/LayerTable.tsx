@@ -1,6 +1,6 @@
 import { count, percent } from "../../lib/format";
 import { usePanel } from "../state";
-import { isTrace } from "./TraceFacts";
+import { isTrace } from "./trace";
 
 /** A row a pruned layer: what was kept and how far its output is off. */
 export function LayerTable() {

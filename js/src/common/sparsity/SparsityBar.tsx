@@ -12,6 +12,7 @@ import {
   toSparsity,
 } from "../../lib/scale";
 import { usePanel } from "../state";
+import { KeepPrediction } from "./KeepPrediction";
 import { useHandle } from "./useHandle";
 
 const marks = [0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99];
@@ -131,6 +132,7 @@ export function SparsityBar({ stops }: Props) {
           <span class="sw-knob" style={{ left: `${place * 100}%` }} />
         </div>
       </div>
+      {!stops && <KeepPrediction />}
       <p id={panel.id("sparsity-message")} class="sw-message" role="alert" hidden={message === ""}>
         {message}
       </p>

@@ -1,18 +1,7 @@
 import { count, median, percent, seconds } from "../../lib/format";
 import { type PanelState, usePanel } from "../state";
 import type { TraceInfo } from "../wire";
-
-export function isTrace(trace: Partial<TraceInfo>): trace is TraceInfo {
-  return typeof trace.total === "number" && Array.isArray(trace.layers);
-}
-
-/** Whether the last trace is of another sample or sparsity than what is chosen. */
-export function isStale(panel: PanelState): boolean {
-  const trace = panel.traits.trace_summary.value;
-  if (!isTrace(trace)) return false;
-  const wanted = panel.held.value ?? panel.traits.sparsity.value;
-  return trace.sample_id !== panel.traits.sample_id.value || Math.abs(trace.sparsity - wanted) > 1e-6;
-}
+import { isStale, isTrace } from "./trace";
 
 function errors(trace: TraceInfo): { middle: number; worst: number; where: string } | null {
   const measured = trace.layers.filter((layer) => typeof layer.error === "number");
@@ -23,6 +12,13 @@ function errors(trace: TraceInfo): { middle: number; worst: number; where: strin
     worst: worst.error as number,
     where: worst.name,
   };
+}
+
+/** Of a draft: what comes first, and what follows. */
+function underWay(trace: TraceInfo, panel: PanelState): string {
+  const { solver, sequential } = panel.traits;
+  const asked = solver.value === "auto" ? "a better one" : solver.value;
+  return `${trace.draft} first, ${asked}${sequential.value ? " block by block" : ""} under way`;
 }
 
 /** What the trace is and what it cost, also where that is bad news. */
@@ -74,15 +70,14 @@ export function TraceFacts() {
         ) : (
           <span>error not measured</span>
         )}
-        <span class="sw-secondary">
-          {trace.asked > trace.augmentations ? (
-            <b title="A first look: the other augmentations are gone through now">
-              {trace.augmentations} of {trace.asked}
-            </b>
+        <span class="sw-secondary sw-line">
+          {trace.draft === "" ? (
+            `${trace.augmentations} augmentations${trace.seconds === null ? "" : ` · ${seconds(trace.seconds)}`}`
           ) : (
-            trace.augmentations
-          )}{" "}
-          augmentations{trace.seconds !== null && ` · ${seconds(trace.seconds)}`}
+            <b title={`A first look (${trace.draft}): it is replaced as soon as what was asked for is there`}>
+              {underWay(trace, panel)}
+            </b>
+          )}
         </span>
       </p>
     </div>

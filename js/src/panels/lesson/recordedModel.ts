@@ -91,6 +91,7 @@ export class RecordedModel implements AnyModel {
       neuron,
       predictions: { sample_id: sample?.id ?? "", rows: trace.rows },
       trace_summary: trace.facts,
+      sequential: trace.facts.sequential,
       dense: picture(neuron, shots[0]),
       sparse: picture(neuron, shots[1]),
       dense_png: this.#image(shots[0].image),

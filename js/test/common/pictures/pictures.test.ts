@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 import { expect, test, vi } from "vitest";
-import { show, traits } from "../../explorer.setup";
+import { show, trace, traits } from "../../explorer.setup";
 import { find, png } from "../../page.setup";
 
 test("every frame is acknowledged once: drawn, or no picture at all", async () => {
@@ -43,15 +43,16 @@ test("a picture of an earlier selection says so until the first frame of the new
   expect(label()).toBe("What excites stem, channel 3 in the dense model: rendering, step 1 of 9");
 });
 
+const done = {
+  ...traits.dense,
+  neuron: "stem:3",
+  state: "done",
+  step: 9,
+  steps: 9,
+  activation: 0,
+} as const;
+
 test("a neuron that nothing excites is said to be dead", async () => {
-  const done = {
-    ...traits.dense,
-    neuron: "stem:3",
-    state: "done",
-    step: 9,
-    steps: 9,
-    activation: 0,
-  } as const;
   const panel = await show({ dense: { ...done, dead: true }, sparse: done });
   expect(find(panel.el, ".sw-dense .sw-caption-numbers").textContent).toContain("dead: nothing excites it");
   expect(find(panel.el, ".sw-sparse .sw-caption-numbers").textContent).toContain("activation 0.00");
@@ -67,4 +68,28 @@ test("a morph says where it comes from, until the picture itself is on screen", 
   expect(caption()).toContain("first look · step 12");
   await panel.receive("sparse", { ...rendering, morph: null });
   expect(caption()).toContain("step 3 of 9");
+});
+
+test("a trace's picture says itself what the trace says", async () => {
+  const panel = await show({ dense: done, sparse: done, trace_summary: trace });
+  const said = (which: string) => find(panel.el, `.sw-${which} .sw-says`);
+  expect([said("dense").textContent, said("sparse").textContent]).toEqual(["says ‘ball’", "says ‘ball’ too"]);
+  await panel.receive("trace_summary", { ...trace, agrees: false, sparse_class: "<b>sea</b>" });
+  expect(said("sparse").textContent).toBe("says ‘<b>sea</b>’ here");
+  expect(said("sparse").classList.contains("sw-disagrees")).toBe(true);
+  expect(said("sparse").title).toContain("the dense network says ‘ball’");
+  await panel.receive("sparsity", 0.5); // of which there is no trace yet: nothing old passes for it
+  expect([said("dense").textContent, said("sparse").textContent]).toEqual(["\u00a0", "\u00a0"]);
+});
+
+test("where a trace has pruned all that reaches the neuron, a sentence stands for the noise", async () => {
+  const panel = await show({ dense: done, sparse: { ...done, dead: true }, sparse_png: png(1) });
+  expect(find(panel.el, ".sw-sparse .sw-pruned").textContent).toBe(
+    "This trace has pruned everything that reaches the neuron: lower the sparsity or choose another.",
+  );
+  expect(find(panel.el, ".sw-sparse canvas").style.visibility).toBe("hidden");
+  expect(find<HTMLButtonElement>(panel.el, ".sw-sparse figcaption button").disabled).toBe(true);
+  await panel.receive("sparse", done);
+  expect(panel.el.querySelector(".sw-pruned")).toBeNull();
+  expect(find(panel.el, ".sw-sparse canvas").style.visibility).toBe("visible");
 });

@@ -1,7 +1,7 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { expect, test, vi } from "vitest";
-import { show, traits } from "../../explorer.setup";
+import { show, trace, traits } from "../../explorer.setup";
 import { find, settle } from "../../page.setup";
 
 test("titles, labels and class names are text, never markup", async () => {
@@ -66,18 +66,14 @@ test("the chart is asked for when its section is opened, and kept when it is fol
 test("where the chart can't be had, its table is there", async () => {
   vi.spyOn(console, "warn").mockImplementation(() => {});
   const layers = [{ name: "fc", kept: 100, total: 1000, error: 0.25 }];
-  const trace = {
-    sample_id: "a",
-    ...{ sparsity: 0.9, kept: 100, total: 1000, agrees: false, dense_class: "ball", sparse_class: "sea" },
-  };
   const panel = await show(
     {
       chart: "anywidget:1",
-      trace_summary: { ...trace, kl: 3.1, seconds: 1, augmentations: 256, dense_layers: 0, layers },
+      trace_summary: { ...trace, agrees: false, sparse_class: "sea", layers },
     },
     { getWidget: () => Promise.reject(new Error("no binding")) },
   );
-  expect(find(panel.el, ".sw-disagrees").textContent).toBe("✗ the trace predicts sea");
+  expect(find(panel.el, ".sw-facts .sw-disagrees").textContent).toBe("✗ the trace predicts sea");
   const details = find<HTMLDetailsElement>(panel.el, "details");
   await act(() => {
     details.open = true;

@@ -20,7 +20,7 @@ function sample(id: string, first: number): RecordedSample {
   return {
     ...{ id, title: `sample ${id}`, label: "", thumb: 0, excitements: [null, { image: 1, activation: 2 }] },
     traces: sparsities.map((sparsity, at) => ({
-      facts: { sample_id: id, sparsity } as TraceInfo,
+      facts: { sample_id: id, sparsity, sequential: true } as TraceInfo,
       rows: [{ index: 0, name: "ball", dense: 0.9, sparse: sparsity }],
       pictures: neurons.map((_, neuron) => shot(first + 2 * at + neuron)),
     })),
