@@ -29,7 +29,7 @@ PLAN: dict[str, float] = {"layer4": 0.95, "fc": 0.95}
 0.80 against 0.65); no other plan was compared on these weights."""
 
 #: What a panel on it begins with.
-BEGIN: dict[str, Any] = {"sparsity": 0.9}
+BEGIN: dict[str, Any] = {"sparsity": 0.9, "augmentations": 256}
 
 
 def _data(name: str) -> Traversable:

@@ -4,8 +4,8 @@ May import: `glyphs`, and what `evidence` may.
 """
 
 from spade_widgets.evidence.planting.patches import Patch
-from spade_widgets.evidence.planting.procedure import plant, plant_steps
 from spade_widgets.evidence.planting.planted import Planted
+from spade_widgets.evidence.planting.procedure import plant, plant_steps
 from spade_widgets.evidence.planting.recipe import Recipe
 from spade_widgets.evidence.planting.report import PlantReport
 

@@ -34,7 +34,7 @@ class Opened:
         classifier_code: an expression.
         sample_code: sample id → an expression; samples that only live in this kernel have none.
         panel: what code calls the panel, for what only lives in this kernel.
-        sparsity, steps, size: what a panel on it begins with; see the Explorer.
+        sparsity, augmentations, steps, size: what a panel on it begins with; see the Explorer.
     """
 
     classifier: ImageClassifier
@@ -42,7 +42,8 @@ class Opened:
     classifier_code: str
     sample_code: dict[str, str]
     panel: str = "explorer"
-    sparsity: float = 0.8
+    sparsity: float = 0.9
+    augmentations: int = 128
     steps: int = 256
     size: int | None = None
 

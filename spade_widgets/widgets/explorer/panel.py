@@ -57,7 +57,7 @@ class Explorer(Panel, ExplorerWire):
             other models its photographs.
         weights: of a torchvision model: `"DEFAULT"` (its download), a local file, or None (random).
         class_names, preprocess: see `ImageClassifier`.
-        sparsity: to begin with, in [0, 1). Default: 0.9 for the built-in classifiers, 0.8 for others
+        sparsity: to begin with, in [0, 1). Default: 0.95 for the photograph classifier, 0.9 for others
             (docs/RESULTS.md).
         neuron: to begin with. Default: the logit of the class that the first sample is taken for.
         preset, pattern, solver: how to prune, to begin with. Default: the last third of the blocks and the head.
@@ -67,9 +67,9 @@ class Explorer(Panel, ExplorerWire):
         plan: layers and their sparsities, instead of a preset: the path of a JSON file that `spade-widgets tune` wrote,
             a dict, or a `SparsityPlan`. At a sparsity of 0.95, the default then, these numbers count as they are;
             others scale them together.
-        augmentations: a calibration's, at least 1.
+        augmentations: a calibration's, at least 1. Default: 128; 256 for the emoji classifier.
         steps: a visualization's, at least 1. Default: 256; 128 for the photograph classifier.
-        size: a visualization's side in pixels. Default: the classifier's input size; 160 for the photograph classifier,
+        size: a visualization's side in pixels. Default: the classifier's input size; 192 for the photograph classifier,
             whose pictures of that size show the same things sooner.
         seed: of augmentations, visualizations and saliency maps.
         cache: a folder in which traces, finished pictures, saliency maps and their curves are found again, also by
@@ -107,7 +107,7 @@ class Explorer(Panel, ExplorerWire):
         fidelity: float | None = None,
         sequential: bool = False,
         plan: PlanSource | None = None,
-        augmentations: int = 256,
+        augmentations: int | None = None,
         steps: int | None = None,
         size: int | None = None,
         seed: int = 0,
@@ -122,7 +122,7 @@ class Explorer(Panel, ExplorerWire):
         session = Session(
             classifier,
             opened.samples,
-            augmentations=augmentations,
+            augmentations=opened.augmentations if augmentations is None else augmentations,
             steps=opened.steps if steps is None else steps,
             size=opened.size if size is None else size,
             seed=seed,

@@ -112,7 +112,7 @@ class SaliencyPanel(Panel, SaliencyWire):
             session = Session(
                 opened.classifier,
                 opened.samples,
-                augmentations=256 if augmentations is None else augmentations,
+                augmentations=opened.augmentations if augmentations is None else augmentations,
                 seed=0 if seed is None else seed,
                 cache=cache,
                 cache_size=SIZE if cache_size is None else cache_size,
