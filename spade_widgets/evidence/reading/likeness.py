@@ -1,8 +1,9 @@
 """Whether a trace's picture is like its own sample, and whether it is read as its class.
 
 A trace is made for one sample: the picture of a neuron under it should show what that neuron saw in *this* sample. The
-reader ranks all samples by how like the picture they are. It is also asked for the classes that it reads in the picture
-of the predicted class's logit.
+reader ranks all samples by how like the picture they are: by what tells the picture from the others under the same
+network, and the sample from the other samples. It is also asked for the classes that it reads in the picture of the
+predicted class's logit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from spade_widgets.errors import InputError, SpadeError
 from spade_widgets.evidence.reading.conditions import Condition
 from spade_widgets.evidence.reading.pictures import Picture
-from spade_widgets.evidence.reading.reader import similarities
+from spade_widgets.evidence.reading.reader import centred, similarities
 from spade_widgets.evidence.reading.study import Study, Subject, said
 from spade_widgets.evidence.results import settings_id
 from spade_widgets.inspection.activations import strongest
@@ -134,7 +135,8 @@ def _judge(study: Study, seen: Sequence[_Seen], condition: Condition, kind: str,
     if not made:
         return
     samples = study.reader.features([study.classifier.view(one.subject.sample) for one in seen])
-    alike = similarities(study.reader.features([seen[i].pictures[place].tensor for i in made]), samples)
+    pictures = study.reader.features([seen[i].pictures[place].tensor for i in made])
+    alike = similarities(centred(pictures), centred(samples))
     among = settings_id({"samples": [one.subject.sample.id for one in seen], "pictures": made})
     for i, row in zip(made, alike, strict=True):
         one, picture = seen[i], seen[i].pictures[place]

@@ -24,8 +24,9 @@ from spade_widgets.sample import Sample
 Cause: TypeAlias = Literal["patch", "object"]
 #: What is kept of each picture: how much more it is like the patch than like the other place.
 LEAN = "lean"
-#: Below this difference of the two similarities the reader is undecided. Fixed on photographs that are not reported.
-MARGIN = 0.02
+#: Up to this difference of the two similarities the reader is undecided. Fixed on other photographs than are reported:
+#: there MobileNetV2 is as often undecided of the dense network's pictures (22 %) as the paper's people were (22.9 %).
+MARGIN = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,19 +129,21 @@ def _look(study: Study, asked: Asked, done: int, of: int, found: Leans, context:
 
 
 def _judge(study: Study, seen: Sequence[_Seen], found: Leans, how: Mapping[str, Any]) -> None:
-    """The crops of both causes' samples are compared with the pictures of both, so that each set has both in it."""
-    if not seen:
-        return
-    crops = study.reader.features([box.crop(s.where.view) for s in seen for box in (s.where.patch, s.where.other)])
-    for condition in study.conditions:
-        made = [i for i, s in enumerate(seen) if str(condition) in s.pictures]
-        if not made:
+    """Each picture beside its own two crops alone, as people see it: by the cosine in the reader's last layer.
+
+    Not centred on a set, as `likeness` does: that all of one cause's pictures are of two classes would tell the cause.
+    """
+    for one in seen:
+        if not one.pictures:
             continue
-        pictures = study.reader.features([seen[i].pictures[str(condition)].tensor for i in made])
-        for i, row in zip(made, similarities(pictures, crops), strict=True):
-            one, lean = seen[i], float(row[2 * i] - row[2 * i + 1])
-            found.leans[str(condition)][one.cause][one.subject.sample.id] = lean
-            one.subject.keep(LEAN, condition, lean, neuron=one.neuron, how={**how, "among": len(seen)})
+        boxes = (one.where.patch, one.where.other)
+        images = [box.crop(one.where.view) for box in boxes] + [p.tensor for p in one.pictures.values()]
+        (features,) = study.reader.features(images)[-1:]
+        for name, (patch, other) in zip(one.pictures, similarities((features[2:],), (features[:2],)), strict=True):
+            lean = float(patch - other)
+            found.leans[name][one.cause][one.subject.sample.id] = lean
+            condition = next(c for c in study.conditions if str(c) == name)
+            one.subject.keep(LEAN, condition, lean, neuron=one.neuron, how=how)
 
 
 def _instead(names: Sequence[str], where: Places, wanted: Cause | None) -> str:

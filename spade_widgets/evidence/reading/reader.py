@@ -115,15 +115,15 @@ def late_blocks(classifier: ImageClassifier) -> tuple[Layer, ...]:
 
 
 def similarities(features: Features, others: Features) -> Tensor:
-    """How alike two sets of images are, each to each: (n, m) in −1…1, the mean over the layers of cosines.
-
-    Each set is centred on its own mean. All visualizations have much in common that no photograph has (and features
-    behind a ReLU all point into one corner): what is compared is what tells a picture from other pictures, and a
-    photograph from other photographs.
-    """
-    cosines = [_directions(a) @ _directions(b).T for a, b in zip(features, others, strict=True)]
+    """How alike two sets of images are, each to each: (n, m) in −1…1, the mean over the layers of cosines."""
+    cosines = [F.normalize(a, dim=1) @ F.normalize(b, dim=1).T for a, b in zip(features, others, strict=True)]
     return torch.stack(cosines).mean(0)
 
 
-def _directions(features: Tensor) -> Tensor:
-    return F.normalize(features - features.mean(0), dim=1)
+def centred(features: Features) -> Features:
+    """What tells each image from the others of its set: its features, less the set's mean.
+
+    All visualizations have much in common that no photograph has, and features behind a ReLU all point into one corner.
+    To be used where a set's composition says nothing of the answer.
+    """
+    return tuple(layer - layer.mean(0) for layer in features)

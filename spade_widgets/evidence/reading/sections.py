@@ -36,7 +36,7 @@ def patch_sections(leans: Leans, margin: float = MARGIN) -> list[Section]:
         columns.append(Column("both", "both, balanced", tuple(groups.values()), higher))
         text = (
             f"Is the picture more like the crop of the patch, or of the other place? Undecided: similarities that "
-            f"differ by {margin:g} or less."
+            f"differ by {margin:g} at most."
         )
         sections.append(Section(outcome, text, tuple(columns)))
     return sections

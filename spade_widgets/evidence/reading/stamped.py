@@ -37,7 +37,7 @@ def stamped_and_decoyed(
     count = len(unseen) // 2 if decoyed is None else decoyed
     if not 0 <= count <= len(unseen):
         raise InputError(f"Of {len(unseen)} photographs that it was not trained with {count} cannot carry a decoy.")
-    asked = [Asked(sample, "patch") for sample in (yield from planted.stamped_steps(unseen, seed=seed))]
+    stamped = [Asked(sample, "patch") for sample in (yield from planted.stamped_steps(unseen, seed=seed))]
     targets = {patch.target for patch in planted.patches.values()}
     first = []
     for i, photograph in enumerate(unseen):
@@ -46,7 +46,10 @@ def stamped_and_decoyed(
             first.append(i)
     chosen = [*first, *(i for i in reversed(range(len(unseen))) if i not in first)][:count]
     side, decoys = min(planted.classifier.input_size), list(planted.decoys)
+    plain = []
     for n, i in enumerate(chosen):
         size = scaled(np.random.default_rng((seed, i)).uniform(*JUDGED), side)
-        asked.append(Asked(planted.decoy(unseen[i], decoys[n % len(decoys)], size=size, seed=seed + i), "object"))
-    return asked
+        plain.append(Asked(planted.decoy(unseen[i], decoys[n % len(decoys)], size=size, seed=seed + i), "object"))
+    # Mixed, so that a run that is stopped early has asked about both.
+    placed = [((i + 0.5) / len(group), one) for group in (stamped, plain) for i, one in enumerate(group)]
+    return [one for _, one in sorted(placed, key=lambda pair: pair[0])]

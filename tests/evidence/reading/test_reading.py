@@ -23,7 +23,7 @@ from spade_widgets.evidence.reading.likeness import DEAD, KEEPS, LOGIT, RANK, RE
 from spade_widgets.evidence.reading.patch import Asked, Leans, patch_steps
 from spade_widgets.evidence.reading.pictures import Picture, Pictures, Style
 from spade_widgets.evidence.reading.places import Box, around, covered, elsewhere, places
-from spade_widgets.evidence.reading.reader import Reader, late_blocks, similarities
+from spade_widgets.evidence.reading.reader import Reader, centred, late_blocks, similarities
 from spade_widgets.evidence.reading.report import Column, Section, cell, csv_text, markdown
 from spade_widgets.evidence.reading.sections import likeness_sections, patch_sections, verdict
 from spade_widgets.evidence.reading.study import Study, Subject
@@ -85,12 +85,14 @@ def test_features_are_the_mean_over_the_places_of_any_size(colours: ImageClassif
     assert torch.allclose(features[21], torch.full((3,), 2.0), atol=1e-5)
 
 
-def test_similarity_is_what_tells_an_image_from_its_own_kind() -> None:
+def test_centred_sets_agree_in_what_tells_an_image_from_its_own_kind() -> None:
     samples = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     pictures = samples + torch.tensor([7.0, 3.0])  # all pictures have something in common that no sample has
-    assert torch.allclose(similarities((pictures,), (samples,)), torch.tensor([[1.0, -1.0], [-1.0, 1.0]]))
+    expected = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    assert torch.allclose(similarities(centred((pictures,)), centred((samples,))), expected)
+    assert torch.allclose(similarities((samples,), (samples,)), torch.eye(2))
     turned = samples.flip(1)
-    assert torch.allclose(similarities((pictures, pictures), (samples, turned)), torch.zeros(2, 2), atol=1e-6)
+    assert torch.allclose(similarities((samples, samples), (samples, turned)), torch.full((2, 2), 0.5))
 
 
 def test_a_reader_looks_with_the_blocks_of_its_later_half() -> None:
