@@ -210,7 +210,8 @@ def test_all_of_it_is_linked(make: Make, make_saliency: MakeSaliency) -> None:
     panel = make_saliency(explorer)
     for touched, name, value in (
         (explorer, "sequential", True), (panel, "sequential", False), (panel, "plan", PLAN),
-        (explorer, "preset", "plan"), (explorer, "plan", {"3": 0.7}), (panel, "fidelity", 0.7), (explorer, "fidelity", None),
+        (explorer, "preset", "plan"), (explorer, "plan", {"3": 0.7}),
+        (panel, "fidelity", 0.7), (explorer, "fidelity", None),
     ):  # fmt: skip
         setattr(touched, name, value)
         for shared in SHARED:
