@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from spade_widgets.sample import Sample
 
 T = TypeVar("T")
-BUILT_IN = "built-in"
+EMOJI, PHOTOS = "emoji", "photos"
+"""The built-in classifiers; the second one is planted."""
 TROJANS, PLAIN = "trojans", "plain"
 MASK = ".mask.png"
 PAPER = (
@@ -32,9 +33,10 @@ def add_classifier(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("classifier")
     group.add_argument(
         "--model",
-        default=BUILT_IN,
+        default=EMOJI,
         metavar="NAME",
-        help=f"'{BUILT_IN}' (default), a torchvision classifier's name, or a folder with a planted classifier",
+        help=f"'{EMOJI}' (default) or '{PHOTOS}', which are built in; a torchvision classifier's name; or a folder with "
+        "a planted classifier",
     )
     group.add_argument(
         "--weights",
@@ -52,7 +54,7 @@ def add_samples(parser: argparse.ArgumentParser, count: int, seed: int) -> None:
     group.add_argument(
         "--samples",
         metavar="WHAT",
-        help=f"an image, or a folder of images (name{MASK} beside name.png or name.jpg is its mask); for the built-in "
+        help=f"an image, or a folder of images (name{MASK} beside name.png or name.jpg is its mask); for the emoji "
         f"classifier also '{TROJANS}' (default) or '{PLAIN}': made afresh",
     )
     group.add_argument(
@@ -81,7 +83,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
         "--plan",
         metavar="FILE",
         help="JSON: what 'spade-widgets tune' wrote, or sparsities by layer or pattern, {\"layer4\": 0.95}; default: "
-        "the built-in classifier's recommended plan, else --sparsity in --layers",
+        "the emoji classifier's recommended plan, else --sparsity in --layers",
     )
     group.add_argument("--sparsity", type=float, metavar="S", help="of all pruned layers, in [0, 1); default 0.95")
     group.add_argument(
@@ -116,9 +118,9 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         said = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"There is no device '{given.device}' here: {said}.") from None
-    if given.model == BUILT_IN:
+    if given.model == EMOJI:
         if given.weights != "DEFAULT":
-            raise InputError("The built-in classifier has its own weights: name a torchvision --model with --weights.")
+            raise InputError(_OWN_WEIGHTS)
         ours = emoji.classifier()
         if device.type == "cpu":
             return ours
@@ -126,6 +128,8 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
         return ImageClassifier(module, class_names=ours.class_names, preprocess=emoji.preprocess, name=ours.name)
     planted = planted_of(given)
     if planted is not None:
+        if given.weights != "DEFAULT":
+            raise InputError(_OWN_WEIGHTS)
         if device.type == "cpu":
             return planted.classifier
         ours = planted.classifier
@@ -136,10 +140,17 @@ def classifier_of(given: argparse.Namespace) -> ImageClassifier:
     return ImageClassifier(model.to(device), class_names=names, preprocess=preprocess, name=given.model)
 
 
+_OWN_WEIGHTS = "A built-in or planted classifier has its own weights: name a torchvision --model with --weights."
+
+
 def planted_of(given: argparse.Namespace) -> Planted | None:
-    """The planted classifier in the folder that `--model` names; None if it names something else."""
+    """The planted classifier that `--model` names, built in or in a folder; None if it names something else."""
     from spade_widgets.evidence.planting import Planted
 
+    if given.model == PHOTOS:
+        from spade_widgets.demo import photos
+
+        return photos.planted()
     return Planted.load(given.model) if Path(given.model).is_dir() else None
 
 
@@ -149,7 +160,7 @@ def samples_of(given: argparse.Namespace, classifier: ImageClassifier, count: in
 
     if given.count is not None and given.count < 1:
         raise InputError(f"{given.count} samples cannot be judged: ask for at least 1.")
-    built_in = given.model == BUILT_IN
+    built_in = given.model == EMOJI
     what = given.samples or (TROJANS if built_in else None)
     if built_in and given.stamped:
         raise InputError(f"--stamped is for a planted classifier in a folder: '{TROJANS}' are stamped already.")
@@ -157,7 +168,7 @@ def samples_of(given: argparse.Namespace, classifier: ImageClassifier, count: in
         raise InputError(f"Say with --samples which images {classifier.name} is to be judged on.")
     if what in (TROJANS, PLAIN):
         if not built_in:
-            raise InputError(f"Samples '{what}' are the built-in classifier's; name a folder for {classifier.name}.")
+            raise InputError(f"Samples '{what}' are the emoji classifier's; name a folder for {classifier.name}.")
         if given.take is not None:
             raise InputError("--take chooses among a folder's images; samples made afresh have --sample-seed.")
         number = given.count or count
@@ -218,7 +229,7 @@ def plan_of(given: argparse.Namespace, classifier: ImageClassifier) -> tuple[Spa
             raise InputError("Give either --plan, or --sparsity and --layers.")
         file = PlanFile.read(given.plan)
         return SparsityPlan.check(classifier, file.plan), file
-    if given.model == BUILT_IN and given.sparsity is None and given.layers is None:
+    if given.model == EMOJI and given.sparsity is None and given.layers is None:
         return SparsityPlan.check(classifier, emoji.PLAN), PlanFile(emoji.PLAN)
     sparsity = 0.95 if given.sparsity is None else given.sparsity
     plan = SparsityPlan.uniform(classifier, sparsity, given.layers)

@@ -21,7 +21,7 @@ from spade_widgets.errors import InputError
 
 FAST = ["--augmentations", "4", "--threads", "1"]
 METHODS_HOME = "spade_widgets.attribution.saliency"  # the package's attribute of that name is the function
-#: Of the built-in classifier, one small layer.
+#: Of the emoji classifier, one small layer.
 HEAD = ["--layers", "fc", "--sparsity", "0.5"]
 
 
@@ -162,7 +162,7 @@ def test_a_torchvision_classifier_needs_samples(capsys: pytest.CaptureFixture[st
     assert main(model) == 2
     assert "--samples" in capsys.readouterr().err
     assert main([*model, "--samples", "trojans"]) == 2
-    assert "built-in classifier's" in capsys.readouterr().err
+    assert "emoji classifier's" in capsys.readouterr().err
 
 
 def test_a_folders_masks_are_no_samples() -> None:
