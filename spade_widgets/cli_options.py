@@ -35,7 +35,7 @@ def add_classifier(parser: argparse.ArgumentParser) -> None:
         "--model",
         default=EMOJI,
         metavar="NAME",
-        help=f"'{EMOJI}' (default) or '{PHOTOS}', which are built in; a torchvision classifier's name; or a folder with "
+        help=f"'{EMOJI}' (default) or '{PHOTOS}', both built in; a torchvision classifier's name; or a folder with "
         "a planted classifier",
     )
     group.add_argument(
