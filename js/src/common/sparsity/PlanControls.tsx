@@ -118,12 +118,12 @@ export function PlanControls() {
           input.value = "";
         }}
       />
-      <label class="sw-label" for={panel.id("solver")}>
+      <label class="sw-label sw-solver" for={panel.id("solver")}>
         solver
       </label>
       <select
         id={panel.id("solver")}
-        class="sw-input"
+        class="sw-input sw-solver"
         value={solver.value}
         onChange={(event) => panel.connection.set("solver", event.currentTarget.value)}
       >
