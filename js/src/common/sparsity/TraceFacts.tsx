@@ -74,9 +74,12 @@ export function TraceFacts() {
           {trace.draft === "" ? (
             `${trace.augmentations} augmentations${trace.seconds === null ? "" : ` · ${seconds(trace.seconds)}`}`
           ) : (
-            <b title={`A first look (${trace.draft}): it is replaced as soon as what was asked for is there`}>
-              {underWay(trace, panel)}
-            </b>
+            <span
+              class="sw-draft"
+              title={`A first look: ${underWay(trace, panel)}. It is replaced as soon as what was asked for is there`}
+            >
+              {trace.draft.includes("augmentations") ? trace.draft : underWay(trace, panel)}
+            </span>
           )}
         </span>
       </p>

@@ -141,9 +141,10 @@ test("a draft of the trace is said to be one, and is no old trace", async () => 
   const draft = { ...trace, draft: "64 of 256 augmentations, fast", augmentations: 64 };
   panel = await mount({ trace_summary: draft, solver: "refined", sequential: true });
   const facts = find(panel.el, ".sw-facts");
-  expect(facts.textContent).toContain(
-    "64 of 256 augmentations, fast first, refined block by block under way",
-  );
+  expect(find(facts, ".sw-draft").textContent).toBe("64 of 256 augmentations, fast");
+  expect(find(facts, ".sw-draft").title).toContain("fast first, refined block by block under way");
+  await panel.receive("trace_summary", { ...trace, draft: "fast" });
+  expect(find(facts, ".sw-draft").textContent).toBe("fast first, refined block by block under way");
   expect(facts.getAttribute("aria-busy")).toBe("false");
   await panel.receive("trace_summary", trace); // whole, but of all blocks at once
   expect(facts.getAttribute("aria-busy")).toBe("true");
