@@ -1,3 +1,4 @@
+import { useEffect } from "preact/hooks";
 import { percent } from "../../lib/format";
 import { type PanelState, usePanel } from "../state";
 import { currentTrace } from "./trace";
@@ -24,6 +25,10 @@ export function KeepPrediction() {
   const panel = usePanel();
   const { fidelity } = panel.traits;
   const said = outcome(panel);
+  const found = fidelity.value !== null && currentTrace(panel)?.fidelity !== undefined;
+  useEffect(() => {
+    if (found) panel.announcement.value = said;
+  }, [panel, found, said]);
   const asked = percent(fidelity.value ?? ASKED, 0);
   return (
     <div class="sw-keep">
@@ -37,7 +42,7 @@ export function KeepPrediction() {
       >
         Keep the prediction
       </button>
-      <span id={panel.id("keep")} class="sw-line sw-secondary" title={said} aria-live="polite">
+      <span id={panel.id("keep")} class="sw-line sw-secondary" title={said}>
         {said}
       </span>
     </div>
