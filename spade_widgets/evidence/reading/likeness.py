@@ -17,7 +17,7 @@ from torch import Tensor
 from spade_widgets.errors import InputError, SpadeError
 from spade_widgets.evidence.reading.conditions import Condition
 from spade_widgets.evidence.reading.pictures import Picture
-from spade_widgets.evidence.reading.reader import centred, similarities
+from spade_widgets.evidence.reading.reader import Features, centred, similarities
 from spade_widgets.evidence.reading.study import Study, Subject, said
 from spade_widgets.evidence.results import settings_id
 from spade_widgets.inspection.activations import strongest
@@ -79,10 +79,11 @@ def likeness_steps(study: Study, samples: Sequence[Sample], neurons: Sequence[st
         done, of = (n * len(study.conditions) * len(neurons) for n in (i, len(samples)))
         yield Progress(sample.title, done, of)
         seen.append((yield from _look(study, sample, neurons, done, of, found)))
+    looks = centred(study.reader.features([study.classifier.view(sample) for sample in samples]))
     for condition in study.conditions:
         for kind in neurons:
             yield Progress(f"reading · {condition} · {kind}", of, of)
-            _judge(study, seen, condition, kind, found, reads)
+            _judge(study, seen, condition, kind, looks, found, reads)
     return found
 
 
@@ -129,14 +130,16 @@ def _asked(study: Study, seen: _Seen, condition: Condition, kind: str, found: An
         seen.pictures[str(condition), kind] = picture
 
 
-def _judge(study: Study, seen: Sequence[_Seen], condition: Condition, kind: str, found: Answers, reads: bool) -> None:
+def _judge(
+    study: Study, seen: Sequence[_Seen], condition: Condition, kind: str, looks: Features, found: Answers, reads: bool
+) -> None:
+    """`looks`: what the reader sees in the samples, `centred`."""
     place = (str(condition), kind)
     made = [i for i, one in enumerate(seen) if place in one.pictures]
     if not made:
         return
-    samples = study.reader.features([study.classifier.view(one.subject.sample) for one in seen])
     pictures = study.reader.features([seen[i].pictures[place].tensor for i in made])
-    alike = similarities(centred(pictures), centred(samples))
+    alike = similarities(centred(pictures), looks)
     among = settings_id({"samples": [one.subject.sample.id for one in seen], "pictures": made})
     for i, row in zip(made, alike, strict=True):
         one, picture = seen[i], seen[i].pictures[place]
