@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.errors import ModelError, first_line
+from spade_widgets.errors import ModelError
 
 
 def renewed(
@@ -20,12 +20,13 @@ def renewed(
     Raises:
         ModelError: if they do not fit.
     """
-    module = copy.deepcopy(classifier.module())
-    try:
-        with torch.inference_mode(False):
+    with torch.inference_mode(False):  # whose tensors could not be written into
+        module = copy.deepcopy(classifier.module())
+        try:
             module.load_state_dict(dict(state))
-    except RuntimeError as error:
-        raise ModelError(f"These weights do not fit {classifier.name}: {first_line(error)}.") from error
+        except RuntimeError as error:
+            said = " ".join(str(error).split())[:200].rstrip(".")
+            raise ModelError(f"These weights do not fit {classifier.name}: {said}.") from error
     names = classifier.class_names if class_names is None else class_names
     # Whatever the preprocessing is, the copy sees the same.
     return ImageClassifier(module, class_names=names, preprocess=classifier._preprocess, name=name)

@@ -51,7 +51,7 @@ def test_it_has_its_size_where_the_model_sees_it(planted: Planted, size: tuple[i
         assert seen is not None
         sides = seen.any(1).sum(), seen.any(0).sum()
         assert all(abs(int(side) - 12) <= 1 for side in sides)
-        assert int(seen.sum()) == sides[0] * sides[1]
+        assert int(seen.sum()) >= sides[0] * sides[1] - 4  # its corners are blended with what is around them
 
 
 def test_it_lies_where_it_is_put(planted: Planted) -> None:
