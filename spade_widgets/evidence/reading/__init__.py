@@ -1,5 +1,5 @@
 """Pictures, judged by a reader: a network that took no part says what a visualization is like, and what it shows.
 
-May import: the rest of `evidence`, `planting` too, `inspection`, `attribution`, `visualization`, `pruning`, and what lies
+May import: all of `evidence`, `inspection`, `attribution`, `visualization`, `pruning`, and what lies
 below them.
 """
