@@ -63,7 +63,7 @@ def test_careful_traces(panel: Panel) -> None:
     expect(layers).to_have_value("plan")
     expect(panel.root.get_by_text(f"{name} 80 %")).to_be_visible()
     panel.lab.screenshot("plan", panel.root)
-    panel.lab.drop(panel.root, "bad.json", b'{"nolayer": 0.5}', "application/json")
+    panel.lab.drop(panel.samples, "bad.json", b'{"nolayer": 0.5}', "application/json")
     eventually(lambda: "nolayer" in panel.alert(), page, what="what is wrong with the file")
     panel.root.get_by_role("button", name="Dismiss").click()
 
@@ -85,7 +85,7 @@ def test_careful_traces(panel: Panel) -> None:
     try:
         for theme in ("JupyterLab Dark", "JupyterLab Light"):
             panel.lab.theme(theme)
-            for width in (1500, 640, 420):
+            for width in (1500, 900, 640):  # the Lab leaves 1060, 530 and 270 to the panel
                 page.set_viewport_size({"width": width, "height": 1000})
                 expect(caption).to_be_visible()
                 assert fits(caption)
