@@ -103,7 +103,7 @@ def test_making_a_classifier_changes_nothing(tiny_model: nn.Module) -> None:
 
 def test_the_dense_model_still_learns(tiny: sw.ImageClassifier, tiny_model: nn.Module, picture: sw.Sample) -> None:
     """Sharing storage, freezing copies and inference mode must leave the user's own training as it was."""
-    trace = sw.trace(tiny, picture, layers="*", augmentations=2)
+    trace = sw.trace(tiny, picture, sparsity=0.5, layers="*", augmentations=2)
     sw.visualize(trace, "0:1", steps=1)
     tiny_model.train()
     x = torch.randn(4, 3, 32, 32)

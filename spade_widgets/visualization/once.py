@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from PIL import Image
 
@@ -72,12 +73,23 @@ def visualize(
     Raises:
         InputError: also where a trace has pruned all that reaches the neuron: there is nothing to be seen then.
     """
-    renderer = Renderer(
-        network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
-        magnitude_from=magnitude_from, count=count, diversity=diversity,
-    )  # fmt: skip
+    options: dict[str, Any] = {
+        "seed": seed, "size": size, "lr": lr, "transforms": transforms, "image": image,
+        "magnitude_from": magnitude_from, "count": count, "diversity": diversity,
+    }  # fmt: skip
+    renderer = Renderer(network, neuron, **options)
     for _ in range(whole("steps", steps)):
         renderer.step()
-    if renderer.dead and isinstance(network, Trace):
+    if renderer.dead and isinstance(network, Trace) and _reached(network.dense, neuron, steps, options):
         raise InputError(f"This trace has pruned all that reaches {neuron}: take a lower sparsity, or another neuron.")
     return grid(renderer.pictures(transparent=transparent))
+
+
+def _reached(network: Network, neuron: str | Neuron | Objective, steps: int, options: dict[str, Any]) -> bool:
+    """Whether anything moves the neuron's picture within so many steps; if not, no trace is to blame."""
+    renderer = Renderer(network, neuron, **options)
+    for _ in range(steps):
+        renderer.step()
+        if not renderer.dead:
+            return True
+    return False

@@ -17,9 +17,11 @@ from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.saliency.panel import SaliencyPanel
 
 
-def all_layers(options: dict[str, Any]) -> dict[str, str]:
+def pruned(options: dict[str, Any]) -> dict[str, Any]:
     """The tiny classifier's last third is its head alone, which changes no picture of a hidden neuron."""
-    return {} if "pattern" in options or "plan" in options else {"preset": "late"}
+    preset = {} if "pattern" in options or "plan" in options else {"preset": "late"}
+    sparsity = {} if "fidelity" in options or "plan" in options else {"sparsity": 0.8}
+    return {**preset, **sparsity}
 
 
 @pytest.fixture
@@ -30,7 +32,9 @@ def make(tiny: ImageClassifier) -> Iterator[Callable[..., Explorer]]:
     def new(model: Any = tiny, **options: Any) -> Explorer:
         if model is not None:
             options = {"samples": [picture(0, "first"), picture(1, "second")], **options}
-        panel = Explorer(model, **{"augmentations": 4, "steps": 4, **all_layers(options), **options})
+        panel = Explorer(
+            model, **{"augmentations": 4, "steps": 4, **(pruned(options) if model is tiny else {}), **options}
+        )
         made.append(panel)
         return panel
 
@@ -61,7 +65,7 @@ def make_saliency(tiny: ImageClassifier) -> Iterator[Callable[..., SaliencyPanel
     def new(source: Any = tiny, **options: Any) -> SaliencyPanel:
         if not isinstance(source, Panel | Session):
             samples = {} if source is None else {"samples": [picture(0, "first"), masked(1, "second")]}
-            options = {**samples, "augmentations": 4, **all_layers(options), **options}
+            options = {**samples, "augmentations": 4, **(pruned(options) if source is not None else {}), **options}
         panel = SaliencyPanel(source, **{"methods": ("saliency", "gradcam"), **options})
         made.append(panel)
         return panel

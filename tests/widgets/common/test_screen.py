@@ -13,6 +13,7 @@ from widgets.page import Gate, Page, opened, settle
 
 from spade_widgets.runtime.explore import Excited, Predicted, Rendered, Working
 from spade_widgets.widgets.common import facts
+from spade_widgets.widgets.common import screen as shared
 from spade_widgets.widgets.explorer import screen as module
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.explorer.screen import Screen
@@ -69,7 +70,7 @@ def test_the_most_excited_channels_are_listed(still: Page, monkeypatch: pytest.M
 
 def test_progress_is_said_a_few_times_a_second(still: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [time.monotonic() + 10]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(shared.time, "monotonic", lambda: now[0])
     screen, selection = screen_of(still), still.panel._selection()
     screen.begin(selection)
     still.updates.clear()
@@ -88,7 +89,7 @@ def test_the_first_and_the_last_step_are_pictures_and_the_rest_are_frames(
     still: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [time.monotonic() + 10]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(shared.time, "monotonic", lambda: now[0])
     panel, screen = still.panel, screen_of(still)
     panel.neuron = "3:7"
     selection = panel._selection()

@@ -16,7 +16,7 @@ from widgets.page import Gate, Page, opened, picture, pixels, settle
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.demo import emoji
+from spade_widgets.demo import photos
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.explorer.wire import SELECTION
@@ -32,11 +32,11 @@ def test_the_built_in_classifier(make: Make) -> None:
     panel = make(None)
     settle(panel)
     assert panel.error == ""
-    assert panel.session.classifier is emoji.classifier()
-    assert [row["id"] for row in panel.samples] == [sample.id for sample in emoji.samples()]
+    assert panel.session.classifier is photos.classifier()
+    assert [row["id"] for row in panel.samples] == [sample.id for sample in photos.samples()]
     assert panel.status["state"] == "idle"
     assert panel.trace is not None
-    assert panel.app["classes"] == list(emoji.classifier().class_names)
+    assert panel.app["classes"] == list(photos.classifier().class_names)
     assert panel.dense["state"] == panel.sparse["state"] == "done"
 
 

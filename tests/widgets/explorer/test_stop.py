@@ -15,6 +15,7 @@ Make = Callable[..., Explorer]
 
 
 def test_stopped_and_resumed_it_ends_with_the_same_pictures(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spade_widgets.runtime.explore.FIRST_LOOK", 0)  # both pictures from the first step on
     panel = make(steps=40, neuron="3:2", solver="fast")  # no draft has steps of its own
     slow = Slow(monkeypatch, 12)
     page = Page(panel)

@@ -130,7 +130,8 @@ def test_a_burst_of_sparsities_ends_at_the_last(page: Page, monkeypatch: pytest.
     assert len(finished) <= 3
     assert begun[-1] == 0.6
     assert len(begun) <= 12  # each was dropped within one step
-    plain = sw.trace(page.panel.session.classifier, page.panel.sample, sparsity=0.6, augmentations=4)
+    plan = sw.SparsityPlan.preset(page.panel.session.classifier, 0.6, "late")
+    plain = sw.trace(page.panel.session.classifier, page.panel.sample, plan=plan, augmentations=4)
     assert page.panel.trace is not None
     assert page.panel.trace.digest == plain.digest
     image = page.panel.sparse_image

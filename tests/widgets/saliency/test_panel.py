@@ -16,7 +16,7 @@ from widgets.page import Gate, picture, pixels, settle
 import spade_widgets as sw
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.demo import emoji
+from spade_widgets.demo import photos
 from spade_widgets.errors import InputError
 from spade_widgets.runtime.session import Session
 from spade_widgets.widgets.explorer.panel import Explorer
@@ -35,10 +35,10 @@ def test_the_built_in_classifier(make_saliency: Make) -> None:
     panel = make_saliency(None, methods=("saliency", "lrp", "gradcam"))
     settle(panel)
     assert panel.error == ""
-    assert panel.session.classifier is emoji.classifier()
-    assert panel.sparsity == 0.9
+    assert panel.session.classifier is photos.classifier()
+    assert panel.sparsity == photos.BEGIN["sparsity"]
     assert panel.status["state"] == "idle"
-    assert [row["id"] for row in panel.samples] == [sample.id for sample in emoji.samples()]
+    assert [row["id"] for row in panel.samples] == [sample.id for sample in photos.samples()]
     assert {cell["state"] for cell in panel.cells.values()} == {"done"}
     assert [row["key"] for row in panel.all_methods] == list(METHODS)
     made: dict[str, Any] = {}

@@ -186,7 +186,8 @@ def test_a_burst_of_sparsities_ends_at_the_last(saliency_page: Page) -> None:
         time.sleep(1 / 200)
     settle(panel)
     assert panel.trace_summary["sparsity"] == 0.6
-    trace = sw.trace(panel.session.classifier, panel.sample, sparsity=0.6, augmentations=4)
+    plan = sw.SparsityPlan.preset(panel.session.classifier, 0.6, "late")
+    trace = sw.trace(panel.session.classifier, panel.sample, plan=plan, augmentations=4)
     for method in panel.methods:
         assert np.array_equal(panel.maps()["sparse", method], sw.saliency(trace, panel.sample, method=method))
         sent = np.frombuffer(getattr(panel, f"map_sparse_{method}"), "<f4")
@@ -293,7 +294,7 @@ def test_one_trace_for_both(
 ) -> None:
     monkeypatch.setattr("spade_widgets.widgets.explorer.panel.ahead", lambda *_: iter(()))  # neighbours come after
     with Gate():
-        explorer = make(augmentations=96)
+        explorer = make(augmentations=96, solver="fast")  # no other solver's draft goes before it
         panel = make_saliency(explorer)
     settle(explorer)
     settle(panel)
