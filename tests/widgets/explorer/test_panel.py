@@ -266,7 +266,10 @@ def test_looking_at_pictures_makes_none(make: Make) -> None:
         )
 
 
-def test_solved_sparsities_grow(panel: Explorer) -> None:
+def test_solved_sparsities_grow(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spade_widgets.widgets.explorer.panel.ahead", lambda *_: iter(()))  # neighbours come after
+    panel = make()
+    settle(panel)
     assert panel.solved == [0.8]
     for sparsity in (0.3, 0.6):
         panel.sparsity = sparsity
