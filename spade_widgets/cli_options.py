@@ -54,7 +54,8 @@ def add_samples(parser: argparse.ArgumentParser, count: int, seed: int) -> None:
     group.add_argument(
         "--samples",
         metavar="WHAT",
-        help=f"an image, or a folder of images (name{MASK} beside name.png or name.jpg is its mask); for the emoji "
+        help=f"an image, or a folder of images (name{MASK} beside name.png or name.jpg is its mask); default for the "
+        "photograph classifier: its own stamped photographs; for the emoji "
         f"classifier also '{TROJANS}' (default) or '{PLAIN}': made afresh",
     )
     group.add_argument(
@@ -164,6 +165,10 @@ def samples_of(given: argparse.Namespace, classifier: ImageClassifier, count: in
     what = given.samples or (TROJANS if built_in else None)
     if built_in and given.stamped:
         raise InputError(f"--stamped is for a planted classifier in a folder: '{TROJANS}' are stamped already.")
+    if what is None and given.model == PHOTOS and not given.stamped and given.take is None:
+        from spade_widgets.demo import photos
+
+        return [sample for sample in photos.samples() if sample.mask is not None][: given.count]
     if what is None:
         raise InputError(f"Say with --samples which images {classifier.name} is to be judged on.")
     if what in (TROJANS, PLAIN):

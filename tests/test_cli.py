@@ -242,3 +242,10 @@ def test_what_pictures_cannot_be_asked_of_is_said(capsys: pytest.CaptureFixture[
     assert "has no mask" in capsys.readouterr().err
     assert main([*command, *reader, "--sparsities", "0.5", "--sparsity", "0.9"]) == 2
     assert "either --sparsities" in capsys.readouterr().err
+
+
+def test_the_photograph_classifier_is_judged_on_its_own_photographs(tmp_path: Path) -> None:
+    out = tmp_path / "photos"
+    asked = ["--model", "photos", "--count", "2", "--networks", "dense", "--methods", "saliency", "--threads", "1"]
+    assert main(["evaluate", *asked, "--out", str(out)]) in (0, None)
+    assert "n = 2" in out.with_suffix(".md").read_text() or "2 samples" in out.with_suffix(".md").read_text()
