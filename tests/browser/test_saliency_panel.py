@@ -132,6 +132,8 @@ def test_a_click_on_a_class_shows_the_maps_of_that_class(maps: Maps) -> None:
 
 
 def test_the_sparsity_changes_the_trace_alone(maps: Maps) -> None:
+    maps.lab.run("panel.solver = 'fast'")  # whose maps change with the sparsity, where a careful trace's hardly do
+    maps.await_maps()
     maps.root.get_by_role("button", name="Each its own").click()
     dense, sparse = maps.pictures("dense"), maps.pictures("sparse")
     maps.slider.scroll_into_view_if_needed()
@@ -146,7 +148,7 @@ def test_the_sparsity_changes_the_trace_alone(maps: Maps) -> None:
     maps.await_maps()
     assert same(maps.pictures("dense"), dense)
     after = maps.pictures("sparse")
-    assert all(abs(after[title] - sparse[title]).mean() > 0.0002 for title in after)
+    assert all(abs(after[title] - sparse[title]).mean() > 0.002 for title in after)
 
 
 def test_a_slow_method_is_picked_fills_in_and_can_be_stopped(maps: Maps) -> None:
