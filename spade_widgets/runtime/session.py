@@ -62,7 +62,7 @@ class Session(Tracing):
     ) -> None:
         count, start = check_count(augmentations, "number of augmentations"), whole("seed", seed, least=0)
         self.steps = check_count(steps, "number of steps")
-        self.size = None if size is None else sides(size, MIN_SIZE, MAX_SIZE)[0]
+        self.size = None if size is None else sides(whole("size", size), MIN_SIZE, MAX_SIZE)[0]
         self.worker = worker
         disk = None if cache is None else Disk(cache, cache_size)
         # `cache` is what is found again by other kernels.
