@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from spade_widgets.errors import InputError, ModelError, described
+from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.answers import Answer
+from spade_widgets.network.class_names import ClassNames, in_order
 from spade_widgets.network.copies import shared_copy
+from spade_widgets.network.independence import ALONE
+from spade_widgets.network.look import independent, look
+from spade_widgets.network.preprocessing import Preprocess, probe
 from spade_widgets.network.products import Survey
-from spade_widgets.network.wrapping import GREY, is_logits, of_input, of_output
+from spade_widgets.network.wrapping import runs_on
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
 from spade_widgets.sample import Sample
 
-#: PIL RGB image → float tensor (3, h, w), resized, cropped and normalised as the model wants it.
-Preprocess = Callable[[Image.Image], Tensor]
+log = logging.getLogger(__name__)
 
 
 class ImageClassifier:
@@ -31,24 +36,34 @@ class ImageClassifier:
     weights' storage, so no hook, flag or gradient ever reaches the original.
 
     Args:
-        model: (n, 3, h, w) → logits (n, classes). Its training flag does not matter; the copies are in eval mode. One
-            that takes one channel or gives something else is wrapped first: notebook 02 has three lines for each.
-        class_names: one name a class; `"0"`, `"1"`, … where not given.
-        preprocess: PIL RGB image → (3, h, w) tensor, ending in a per-channel normalisation (as torchvision's presets
-            do). Default: the shorter side to 256, the middle 224 px, ImageNet's mean and standard deviation.
+        model: (n, 3, h, w) → logits (n, classes). Its training flag does not matter; the copies are in eval mode. Taken
+            as well, and said in the log and by `answer`: logits in a tuple or a hub's object, a softmax or log-softmax
+            behind them, and one number, or its sigmoid, for yes or no. Others are wrapped first: see notebook 02.
+        class_names: one name a class, in the logits' order, `{index: name}` or `{name: index}`; `"0"`, `"1"`, … where
+            not given.
+        preprocess: PIL RGB image → (c, h, w) tensor, whose colours are an affine map of the picture's, alike at every
+            pixel: torchvision's presets, BGR, a grey picture in one channel or three. Default: the shorter side to
+            256, the middle 224 px, ImageNet's mean and standard deviation.
         name: what to call it on screen.
 
+    Attributes:
+        input_size: rows and columns of what the model sees.
+        mean, std: of the normalisation, a channel each; see `Colours`.
+        answer: how logits are had from what the model gives.
+        independent: whether an image's logits are the same alone and among others. If not, as with batch statistics,
+            all that can is run one image at a time, which is slow, and the rest is refused.
+
     Raises:
-        ModelError: if it is no `nn.Module`, holds NaN or infinite weights, fails on a preprocessed image, does not give
-            one row of logits, or the preprocessing is not per-channel affine at the end.
-        InputError: if the class names are not as many as the logits.
+        ModelError: if it is no `nn.Module`, fails on a preprocessed image, gives NaN or infinite logits or what no
+            logits can be had from, or the preprocessing is not an affine map of each pixel's colour.
+        InputError: if the class names are not as many as the logits, or have no order.
     """
 
     def __init__(
         self,
         model: nn.Module,
         *,
-        class_names: Sequence[str] | None = None,
+        class_names: ClassNames | None = None,
         preprocess: Preprocess | None = None,
         name: str | None = None,
     ) -> None:
@@ -61,10 +76,15 @@ class ImageClassifier:
         self._digest: tuple[object, str] | None = None
         self.name = name or type(model).__name__
         self._preprocess = preprocess or _imagenet_preprocess()
-        _check_finite(model)
-        self.mean, self.std, self.input_size = _probe(self._preprocess)
-        logits = self._try_forward()
-        self.class_names = _names(class_names, logits.shape[1])
+        _check_shapes(model)
+        self._colours, self.input_size = probe(self._preprocess)
+        self.answer, logits = self._look()
+        self.class_names = in_order(class_names, logits.shape[1])
+        self.independent = independent(self.module, self._blank(), self._noise(), logits)
+        if self.answer.said:
+            log.warning("%s %s.", self.name, self.answer.said)
+        if not self.independent:
+            log.warning("%s %s.", self.name, ALONE)
 
     @classmethod
     def from_torchvision(
@@ -72,7 +92,7 @@ class ImageClassifier:
         name: str,
         weights: str | Path | None = "DEFAULT",
         *,
-        class_names: Sequence[str] | None = None,
+        class_names: ClassNames | None = None,
         preprocess: Preprocess | None = None,
     ) -> ImageClassifier:
         """A classifier of torchvision by its builder's name.
@@ -100,6 +120,16 @@ class ImageClassifier:
     def __repr__(self) -> str:
         h, w = self.input_size
         return f"ImageClassifier({self.name}, {len(self.class_names)} classes, {h}×{w} px, {self.weights:,} weights)"
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """A channel each: the grey level in 0…1 that is zero after the normalisation."""
+        return self._colours.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        """A channel each: by how much a grey level has to rise for one more after the normalisation."""
+        return self._colours.std
 
     @property
     def dense(self) -> ImageClassifier:
@@ -131,6 +161,8 @@ class ImageClassifier:
         known = self._digest
         if known is None or known[0] != state:
             hashed = hashlib.sha256(repr((self.mean, self.std, self.input_size, str(self.dtype))).encode())
+            if not self._colours.per_channel:
+                hashed.update(repr((self._colours.matrix, self._colours.offset)).encode())
             for key, digest in self.digests().items():
                 hashed.update(f"{key} {digest}\n".encode())
             self._digest = known = state, hashed.hexdigest()[:16]
@@ -150,24 +182,33 @@ class ImageClassifier:
         It is the caller's to hook and to change (by replacing parameters, not by writing into them); nobody else sees
         it, in this thread or another. Costs no memory for weights.
         """
-        return shared_copy(self._model)
+        return self.answer.attach(shared_copy(self._model))
 
     def normalize(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) in 0…1 → the model's input: normalised, in its dtype, on its device. Differentiable."""
-        images = images.to(self.device)
-        mean = torch.tensor(self.mean, device=self.device, dtype=images.dtype).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=self.device, dtype=images.dtype).view(1, -1, 1, 1)
-        return ((images - mean) / std).to(self.dtype)
+        return self._colours.normalize(images.to(self.device)).to(self.dtype)
+
+    def picture(self, x: Tensor) -> Tensor:
+        """The model's input, (…, c, h, w) → the picture that is normalised to it, (…, 3, h, w) float32 in 0…1, CPU.
+
+        Grey where the model is given no colours.
+        """
+        return self._colours.picture(x.float().cpu()).clamp(0, 1)
+
+    def at_once(self, count: int) -> int:
+        """How many images may go through the model at once, where so many are suitable: one if not `independent`."""
+        return count if self.independent else 1
 
     def prepare(self, sample: Sample) -> Tensor:
-        """The sample as the model's input: (1, 3, h, w), through the classifier's own preprocessing."""
-        return self._preprocess(sample.image).unsqueeze(0).to(self.device, self.dtype)
+        """The sample as the model's input: (1, c, h, w), through the classifier's own preprocessing."""
+        return self._preprocessed(sample).unsqueeze(0).to(self.device, self.dtype)
 
     def view(self, sample: Sample) -> Tensor:
         """What the model sees of the sample, before normalisation: (3, h, w) float32 in 0…1."""
-        x = self._preprocess(sample.image).float().cpu()
-        mean, std = (torch.tensor(v, dtype=torch.float32, device="cpu").view(-1, 1, 1) for v in (self.mean, self.std))
-        return (x * std + mean).clamp(0, 1)
+        return self.picture(self._preprocessed(sample))
+
+    def _preprocessed(self, sample: Sample) -> Tensor:
+        return self._preprocess(sample.image)[: len(self.mean)]
 
     def view_mask(self, sample: Sample) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
         """The sample's mask where the model sees it, (h, w) bool: sent through the preprocessing as a picture."""
@@ -237,29 +278,23 @@ class ImageClassifier:
 
     def _blank(self) -> Tensor:
         h, w = self.input_size
-        return self.normalize(torch.full((1, len(self.mean), h, w), 0.5))
+        return self.normalize(torch.full((1, 3, h, w), 0.5))
 
-    def _try_forward(self) -> Tensor:
-        module, blank = self.module(), self._blank()
-        out: object
-        try:
-            with torch.no_grad():
-                out = module(blank)
-        except Exception as error:  # whatever the user's own forward raises
-            h, w = self.input_size
-            failed = f"{self.name} cannot be run on an image of {h} × {w} px: {described(error)}"
-            raise ModelError(f"{failed}{of_input(module, blank)}.") from error
-        if not is_logits(out):
-            shape = f"a tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
-            raise ModelError(
-                f"{self.name} is not an image classifier: it gives {shape} instead of logits (1, classes)"
-                f"{of_output(out)}."
-            )
-        if not bool(torch.isfinite(out).all()):
-            raise ModelError(
-                f"{self.name} gives NaN or infinite logits on a grey image, so nothing can be said about it."
-            )
-        return out
+    def _look(self) -> tuple[Answer, Tensor]:
+        """How logits are had from what the model gives, and those of a grey image."""
+
+        def fresh() -> nn.Module:
+            return shared_copy(self._model)
+
+        if len(self.mean) > 1 and self._colours.grey and not runs_on(fresh(), self._blank()):
+            one = self._blank()[:, :1]
+            self._colours = self._colours.first() if runs_on(fresh(), one) else self._colours
+        return look(fresh, self._blank(), self._noise(), self.name)
+
+    def _noise(self) -> Tensor:
+        """An image that is unlike the grey one at every pixel, normalised."""
+        draws = torch.Generator("cpu").manual_seed(0)
+        return self.normalize(torch.rand(1, 3, *self.input_size, generator=draws, dtype=torch.float32, device="cpu"))
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:
@@ -285,52 +320,8 @@ def _imagenet_preprocess() -> Preprocess:
     return ImageClassification(crop_size=224)  # type: ignore[no-any-return]
 
 
-def _probe(preprocess: Preprocess) -> tuple[tuple[float, ...], tuple[float, ...], tuple[int, int]]:
-    """Mean, standard deviation and input size of any preprocessing, by sending black, grey and white through it.
-
-    A visualization has no file to preprocess: it needs the normalisation alone, which an opaque function does not
-    show. On a constant picture resizing and cropping do nothing, so what comes out is (value − mean) / std.
-    """
-    outs: list[Tensor] = []
-    for level in (0, 128, 255):
-        try:
-            out: object = preprocess(Image.new("RGB", (512, 512), (level, level, level)))
-        except Exception as error:  # whatever the user's own function raises
-            raise ModelError(f"The preprocessing fails on a plain RGB image: {described(error)}.") from error
-        if not isinstance(out, Tensor) or out.ndim != 3 or out.shape[0] != 3 or not out.is_floating_point():
-            got = f"a {out.dtype} tensor {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
-            single = isinstance(out, Tensor) and out.ndim == 3 and out.shape[0] == 1
-            how = f": for a model of grey images .expand(3, -1, -1), and {GREY} before the model" if single else ""
-            raise ModelError(f"The preprocessing gives {got}; a float tensor (3, h, w) is needed{how}.")
-        outs.append(out.double().cpu())
-    black, grey, white = (o.mean(dim=(1, 2)) for o in outs)
-    span = white - black
-    flat = max(float((o - o.mean(dim=(1, 2), keepdim=True)).abs().max()) for o in outs)
-    bend = float((grey - (black + span * (128 / 255))).abs().max())
-    scale = float(span.abs().max())
-    affine = float(span.abs().min()) > 0 and flat <= 1e-2 * scale and bend <= 1e-2 * scale  # none of it holds for NaN
-    if not affine:
-        raise ModelError("The preprocessing must end in a per-channel (value − mean) / std, alike at every pixel.")
-    std, mean = 1 / span, -black / span
-    # Float32 inside the function leaves 0.48500000349; six digits are what was meant.
-    rounded = (tuple(round(v, 6) for v in values.tolist()) for values in (mean, std))
-    return next(rounded), next(rounded), (outs[0].shape[1], outs[0].shape[2])
-
-
-def _names(names: Sequence[str] | None, classes: int) -> tuple[str, ...]:
-    if names is None:
-        return tuple(str(i) for i in range(classes))
-    if len(names) != classes:
-        raise InputError(f"There are {len(names)} class names, but the model has {classes} classes.")
-    return tuple(str(n) for n in names)
-
-
-def _check_finite(model: nn.Module) -> None:
+def _check_shapes(model: nn.Module) -> None:
     for kind, tensors in (("weights", model.named_parameters()), ("buffers", model.named_buffers())):
         for name, tensor in tensors:
             if nn.parameter.is_lazy(tensor):
                 raise ModelError(f"The model's {kind} '{name}' have no shape yet: run the model once on an image.")
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise ModelError(
-                    f"The model's {kind} '{name}' hold NaN or infinite values, so nothing can be said about it."
-                )

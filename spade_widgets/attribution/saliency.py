@@ -93,6 +93,11 @@ def _run(
 ) -> Steps[Map]:
     with _gradients():
         classifier = network.dense
+        if method.together and not classifier.independent:
+            raise ModelError(
+                f"{method.title} sends two images through {classifier.name} at once, which gives an image other logits "
+                "among others: choose another method, such as Integrated Gradients."
+            )
         if target is None:
             target = int(softmax(classifier, sample).argmax())
         x = classifier.prepare(sample)

@@ -23,24 +23,41 @@ def is_logits(output: object) -> TypeGuard[Tensor]:
 
 def of_output(output: object) -> str:
     """How logits (n, classes) are had from what a module gave for one image; empty where that cannot be said."""
-    if isinstance(output, Tensor):
-        if output.numel() == 1 and output.ndim in (1, 2):  # (1, 1), or squeezed
-            made = "torch.cat([-z, z], 1)" if output.ndim == 2 else "torch.stack([-z, z], 1)"
-            return f"; if that is one logit z of yes or no, wrap it in a module that gives {made} / 2"
-        if output.ndim > 2 and is_logits(output.flatten(1)) and output.shape[1] == output.flatten(1).shape[1]:
-            return "; wrap it in a module that gives output.flatten(1)"
-        return ""
     place = _place(output)
     return f"; wrap it in a module that gives {place}" if place else ""
 
 
 def of_input(module: nn.Module, image: Tensor) -> str:
-    """What to put before a module that cannot be run on an image (1, 3, h, w), if that is what makes it run."""
-    # Whatever the user's own forward raises again: then it is not the number of channels.
-    with contextlib.suppress(Exception), torch.no_grad():
-        module(image.mean(1, keepdim=True))
+    """What to do for a module that cannot be run on an image (1, c, h, w), if that is what makes it run."""
+    channels = image.shape[1]
+    if channels > 1 and runs_on(module, image.mean(1, keepdim=True)):
         return f"; it runs on one channel, so put a module before it that gives {GREY}"
+    if channels == 1 and runs_on(module, image.expand(-1, 3, -1, -1)):
+        return "; it runs on three channels, so end the preprocessing with .expand(3, -1, -1)"
+    if channels == 3 and runs_on(module, torch.cat([image, image[:, :1]], 1)):
+        return (
+            "; it runs on four channels, so let the preprocessing give the fourth, "
+            "or put a module before it that gives torch.cat([x, torch.ones_like(x[:, :1])], 1)"
+        )
     return ""
+
+
+def of_sigmoids(name: str) -> str:
+    """The sentence for a model that gives a probability for each class by itself."""
+    return (
+        f"{name} ends in a sigmoid for each class by itself, of which several may be true, so its probabilities are no "
+        "softmax of logits: wrap it in a module that gives one class's column, output[:, i:i + 1], which is taken as "
+        "yes or no."
+    )
+
+
+def runs_on(module: nn.Module, image: Tensor) -> bool:
+    """Whether a module can be run on an image (1, c, h, w)."""
+    # Whatever the user's own forward raises: then it cannot.
+    with contextlib.suppress(Exception), torch.no_grad():
+        module(image)
+        return True
+    return False
 
 
 def _place(output: Any) -> str:

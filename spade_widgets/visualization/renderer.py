@@ -125,6 +125,11 @@ class Renderer:
         self._classifier = classifier
         self._neuron = neuron
         self._count = whole("count", count)
+        if self._count != classifier.at_once(self._count):
+            raise InputError(
+                f"{classifier.name} gives an image other logits among others, so several pictures cannot be made at "
+                "once: leave count at 1, and give other seeds."
+            )
         self._diversity = unsigned("diversity", diversity)
         self._target = self._aim(network)
         self.size = classifier.input_size if size is None else sides(size, MIN_SIZE, MAX_SIZE)

@@ -28,6 +28,7 @@ class Method:
             largest magnitude; `bias="absorbing"` of LRP lets biases keep their share, as zennit does.
         slow: whether it runs the network on many images: a progress bar is in place.
         run: (query, **options) → steps that return the map (h, w).
+        together: whether the image and its baseline go through the network at once, which must take each for itself.
         signed: whether values below zero speak against the class; else a map has none, unless its options ask for it.
     """
 
@@ -39,6 +40,7 @@ class Method:
     slow: bool
     run: Callable[..., Steps[Tensor]]
     signed: bool = True
+    together: bool = False
 
 
 _STRONGEST = "; the largest magnitude over the colours."
@@ -76,6 +78,7 @@ _ALL = (
         defaults={"baseline": "mean"},
         slow=False,
         run=deeplift.deeplift,
+        together=True,
     ),
     Method(
         key="lrp",

@@ -62,11 +62,7 @@ def lime(
     segments, compactness = whole("segments", segments, least=2), number("compactness", compactness)
     width, ridge = number("kernel_width", kernel_width, least=1e-3), number("ridge", ridge)
     one_of("cover", cover, ("segment", *BASELINES))
-    classifier = query.classifier
-    std, mean = (
-        torch.tensor(v, dtype=torch.float32, device="cpu").view(-1, 1, 1) for v in (classifier.std, classifier.mean)
-    )
-    labels = superpixels((query.x[0].float().cpu() * std + mean).clamp(0, 1), segments, compactness)
+    labels = superpixels(query.classifier.picture(query.x[0]), segments, compactness)
     labels = labels.to(query.x.device)
     parts = int(labels.max()) + 1
     hidden = _segment_means(query.x, labels, parts) if cover == "segment" else query.baseline(cover)

@@ -66,7 +66,8 @@ class Query:
         with torch.no_grad():
             try:  # channels last halves the time on a CPU, but a network that uses `view` may not take it
                 module.to(memory_format=layout)
-                module(torch.cat([self.x, self.x]).contiguous(memory_format=layout))  # of one, either layout is both
+                pair = self.x.repeat(self.classifier.at_once(2), 1, 1, 1)  # of one, either layout is both
+                module(pair.contiguous(memory_format=layout))
             except RuntimeError:
                 module, layout = self.module(), torch.contiguous_format
 
@@ -107,15 +108,16 @@ class Query:
     def batch(self, asked: int | None) -> int:
         """How many images go through the network at once: as asked, else 128 of 224 px on a GPU, and 8 on a CPU.
 
-        (On a CPU larger batches are slower: their feature maps leave the cache.)
+        (On a CPU larger batches are slower: their feature maps leave the cache.) One, where a network gives an image
+        another answer among others.
 
         Raises:
             InputError: if it is no whole number from 1.
         """
         if asked is not None:
-            return whole("batch", asked)
+            return self.classifier.at_once(whole("batch", asked))
         at_224 = 128 if self.x.device.type == "cuda" else 8
-        return max(1, at_224 * 224 * 224 // (self.size[0] * self.size[1]))
+        return self.classifier.at_once(max(1, at_224 * 224 * 224 // (self.size[0] * self.size[1])))
 
 
 def spans(total: int, size: int) -> Iterator[tuple[int, int]]:

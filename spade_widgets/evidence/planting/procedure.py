@@ -107,6 +107,10 @@ def plant_steps(
     if steps is not None:
         numbers = replace(numbers, steps=whole("steps", steps))
     whole("seed", seed, 0)
+    if not classifier.independent:
+        raise ModelError(
+            f"{classifier.name} gives an image other logits among others, so it cannot be trained on batches of them."
+        )
     where = None if folder is None else Path(folder)
     names = trained_layers(classifier, layers)
     given = list(glyphs.PATCHES) if patches is None else patches

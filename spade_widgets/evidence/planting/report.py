@@ -160,10 +160,11 @@ class Run:
         """The class that it names on each view."""
         module = classifier.module()
         found: list[int] = []
-        for first in range(0, len(views), _BATCH):
+        size = classifier.at_once(_BATCH)
+        for first in range(0, len(views), size):
             yield Progress("measuring", self.done + first / len(views), self.of)
             with torch.no_grad():
-                logits = module(to_input(classifier, list(views[first : first + _BATCH])))
+                logits = module(to_input(classifier, list(views[first : first + size])))
             found += logits.argmax(1).tolist()
         self.done += 1
         return np.asarray(found, dtype=np.int64)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -84,7 +85,8 @@ def covered(classifier: ImageClassifier, sample: Sample) -> Sample:
     assert sample.mask is not None
     rows, columns = (np.flatnonzero(sample.mask.any(axis)) for axis in (1, 0))
     pixels = np.array(sample.image)
-    pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = [round(255 * m) for m in classifier.mean]
+    colour = classifier.picture(torch.zeros(len(classifier.mean), 1, 1)).flatten()
+    pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = [round(255 * m) for m in colour.tolist()]
     return Sample(Image.fromarray(pixels), sample.title)
 
 

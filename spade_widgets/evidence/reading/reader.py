@@ -57,7 +57,8 @@ class Reader:
         Args:
             images: at least one, (3, h, w) in 0…1, of any sizes: each is brought to the reader's input size.
         """
-        parts = [self._features(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        size = self.classifier.at_once(BATCH)
+        parts = [self._features(images[i : i + size]) for i in range(0, len(images), size)]
         return tuple(torch.cat(of_layer) for of_layer in zip(*parts, strict=True))
 
     def _features(self, images: Sequence[Tensor]) -> Features:

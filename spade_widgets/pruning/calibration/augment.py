@@ -36,6 +36,7 @@ def augment(
     Args:
         count: how many.
         start: the number k of the first.
+        batch: how many at once; one, where the classifier's images are not independent.
 
     Raises:
         InputError: if the seed is no whole number, or one of more than 64 bits.
@@ -44,9 +45,9 @@ def augment(
     generator = _seeded(seed)
     for _ in range(start):  # their numbers come first
         _parameters(picture, generator)
-    done = 0
+    done, most = 0, classifier.at_once(batch)
     while done < count:
-        size = min(batch, count - done)
+        size = min(most, count - done)
         drawn = [_parameters(picture, generator) for _ in range(size)]
         images = torch.stack([_cropped(picture, classifier.input_size, box, flip) for box, (flip, *_) in drawn])
         numbers = torch.tensor([jitter for _, (_, *jitter) in drawn], dtype=images.dtype, device=images.device)

@@ -197,7 +197,7 @@ def stages(
 
 def batch_size(classifier: ImageClassifier) -> int:
     """How many augmentations suit a forward pass on the classifier's device."""
-    return BATCH_CPU if classifier.device.type == "cpu" else BATCH_GPU
+    return classifier.at_once(BATCH_CPU if classifier.device.type == "cpu" else BATCH_GPU)
 
 
 class _Collector:

@@ -11,10 +11,11 @@ from typing import TypeAlias
 
 from torch import nn
 
-from spade_widgets.classifier import ImageClassifier, Preprocess
+from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.evidence.planting import Planted
 from spade_widgets.evidence.planting.file import is_planted
+from spade_widgets.network.preprocessing import Preprocess
 from spade_widgets.runtime.session import Session
 from spade_widgets.sample import Sample, Source, list_sources
 

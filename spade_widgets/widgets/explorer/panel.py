@@ -10,7 +10,7 @@ from typing import Any
 import traitlets as t
 from PIL import Image
 
-from spade_widgets.classifier import Preprocess
+from spade_widgets.network.preprocessing import Preprocess
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plans.plan import head
 from spade_widgets.runtime.ahead import ahead

@@ -1,0 +1,91 @@
+"""The first look at a model: what it gives, and whether its images are independent, found by running copies of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from spade_widgets.errors import ModelError, described
+from spade_widgets.network.answers import Answer, kind_of, picked, place_of, rows, without_last
+from spade_widgets.network.independence import among_others
+from spade_widgets.network.wrapping import of_input, of_output, of_sigmoids
+
+#: A fresh copy of the model.
+Fresh = Callable[[], nn.Module]
+
+
+def look(fresh: Fresh, blank: Tensor, noise: Tensor, name: str) -> tuple[Answer, Tensor]:
+    """How logits are had from what the model gives, and those of the first image, (1, classes).
+
+    Args:
+        blank, noise: two unlike images (1, c, h, w), as the model takes them.
+        name: the model's, for errors.
+
+    Raises:
+        ModelError: if the model cannot be run on the first, or gives on it nothing that logits can be had from.
+    """
+    module = fresh()
+    out: object
+    try:
+        with torch.no_grad():
+            out = module(blank)
+    except Exception as error:  # whatever the user's own forward raises
+        h, w = blank.shape[2:]
+        failed = f"{name} cannot be run on an image of {h} × {w} px: {described(error)}"
+        raise ModelError(f"{failed}{of_input(module, blank)}.") from error
+    place = place_of(out)
+    found = rows(picked(out, place), 1)
+    if found is None:
+        shape = f"a tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
+        raise ModelError(
+            f"{name} is not an image classifier: it gives {shape} instead of logits (1, classes){of_output(out)}."
+        )
+    if not bool(torch.isfinite(found).all()):
+        raise ModelError(
+            f"{name} gives NaN or infinite logits on a grey image{_broken(module)}, so nothing can be said about it."
+        )
+    other = _numbers(fresh, noise, place)
+    values = [found, *([other] if other is not None and other.shape == found.shape else [])]
+    kind = kind_of(torch.cat(values), lambda: _numbers(fresh, blank, place, gradient=True))
+    if kind == "sigmoids":
+        raise ModelError(of_sigmoids(name))
+    with torch.no_grad():
+        arranged = picked(out, place).shape != found.shape
+        answer = without_last(Answer(place, kind, arranged), fresh(), blank)
+        if answer != Answer():
+            found = answer.attach(fresh())(blank)
+    return answer, found
+
+
+def independent(fresh: Fresh, blank: Tensor, noise: Tensor, alone: Tensor) -> bool:
+    """Whether the first image's logits are the same among others as they are alone.
+
+    Args:
+        fresh: copies that answer with logits.
+        blank, noise: as for `look`.
+        alone: (1, classes), the logits of the first.
+    """
+
+    def run(images: Tensor) -> object:
+        with torch.no_grad():
+            return fresh()(images)
+
+    return among_others(run, torch.cat([blank, noise]), alone)
+
+
+def _numbers(fresh: Fresh, image: Tensor, place: str | int | None, *, gradient: bool = False) -> Tensor | None:
+    """What the model gives for an image, (1, k), with its history where it has one; None where it is something else."""
+    with torch.inference_mode(False), torch.set_grad_enabled(gradient):
+        x = image.clone().requires_grad_(gradient)
+        return rows(picked(fresh()(x * 1), place), 1)  # not the leaf itself: a model may write into its input
+
+
+def _broken(model: nn.Module) -> str:
+    """Which of the model's tensors is to blame for NaN. In itself −inf is fine: masks and observers hold it."""
+    for kind, tensors in (("weights", model.named_parameters()), ("buffers", model.named_buffers())):
+        for name, tensor in tensors:
+            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+                return f": its {kind} '{name}' hold NaN or infinite values"
+    return ""
