@@ -16,12 +16,13 @@ from spade_widgets.attribution.operations import (
     BatchNorm,
     Pointwise,
     Product,
+    Quotient,
     Rectifier,
     Reshape,
     Scale,
     Squash,
 )
-from spade_widgets.attribution.rewrite import Recorded
+from spade_widgets.attribution.rewrite import Recorded, Ref
 
 _LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -63,16 +64,26 @@ def _affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
 
 
 def find_gates(recorded: Recorded) -> None:
-    """Say of each product which side is the gate: the one with a value a channel, or the one that is squashed.
+    """Say of each product which side is the gate: the one that is squashed.
 
     Relevance goes to what is let through, none to the gate (Arras et al., "Explaining recurrent neural network
     predictions in sentiment analysis", 2017: signal takes all). A product without a gate is left as it is.
     """
     for step, call in enumerate(recorded.calls):
         if isinstance(call, Product):
-            squashed = [isinstance(recorded.maker(ref), Squash) for ref in recorded.inputs[step]]
+            squashed = [_squashed(recorded, ref) for ref in recorded.inputs[step]]
             if squashed.count(True) == 1:
                 call.gate = squashed.index(True)
+
+
+def _squashed(recorded: Recorded, ref: Ref) -> bool:
+    """Whether a tensor comes of a squashing alone, whatever was done since to its shape, its scale or its grid."""
+    if ref[0] < 0:
+        return False
+    call = recorded.calls[ref[0]]
+    if isinstance(call, (Reshape, Scale, AvgPool, nn.Identity)):
+        return all(_squashed(recorded, before) for before in recorded.inputs[ref[0]])
+    return isinstance(call, Squash)
 
 
 def unruly(recorded: Recorded, *ruled: type[nn.Module]) -> str | None:
@@ -85,6 +96,8 @@ def unruly(recorded: Recorded, *ruled: type[nn.Module]) -> str | None:
     for call in recorded.calls:
         if isinstance(call, Product) and call.gate is None and Product not in ruled:
             return "a product of two feature maps"
+        if isinstance(call, Quotient) and Quotient not in ruled:
+            return "a quotient of two feature maps"
         if not isinstance(call, (*linear, nn.ReLU, Rectifier, Squash, Product, *ruled)):
             return f"'{call.extra_repr()}'"
     return None

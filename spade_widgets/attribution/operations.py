@@ -73,6 +73,17 @@ class Squash(Call):
 class Curve(Call):
     """Any other function of single values."""
 
+    @property
+    def inverts(self) -> bool:
+        """Whether it is one over something."""
+        name = self.extra_repr().strip("_")
+        return name in ("rsqrt", "reciprocal") or (name == "pow" and _negative(self.args, self.kwargs))
+
+
+def _negative(args: Any, kwargs: dict[str, Any]) -> bool:
+    exponent = args[1] if len(args) > 1 else kwargs.get("exponent")
+    return isinstance(exponent, int | float) and exponent < 0
+
 
 class AvgPool(Call):
     """Averages over places: average pooling, the mean or the sum over some dimensions, interpolation."""
@@ -83,7 +94,7 @@ class MaxPool(Call):
 
 
 class Norm(Call):
-    """Layer, group or instance norm: its statistics are the image's own."""
+    """Layer, group, instance or RMS norm, or batch norm without statistics: they are the image's own."""
 
 
 class BatchNorm(Call):
@@ -134,6 +145,14 @@ class Product(nn.Module):
             return a * b
         let_through = a if self.gate == 1 else b
         return (a * b).detach() + (let_through - let_through.detach())
+
+
+class Quotient(nn.Module):
+    """a / b of two tensors of the image; broadcasts."""
+
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        """(…) and (…) → (…)."""
+        return a / b
 
 
 class Pointwise(nn.Linear):

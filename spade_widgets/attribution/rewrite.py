@@ -28,6 +28,7 @@ from spade_widgets.attribution.operations import (
     Norm,
     Pointwise,
     Product,
+    Quotient,
     Rectifier,
     Reshape,
     Scale,
@@ -43,8 +44,9 @@ INPUT: Ref = (-1, None)
 
 _KINDS: dict[type[Call], str] = {
     Reshape: "flatten view reshape permute transpose swapaxes contiguous cat concat stack chunk split __getitem__ "
-    "squeeze unsqueeze expand expand_as narrow select unbind movedim moveaxis pixel_shuffle pixel_unshuffle "
-    "channel_shuffle roll clone detach to float double type_as flip unflatten repeat",
+    "squeeze unsqueeze expand narrow select unbind movedim moveaxis pixel_shuffle pixel_unshuffle "
+    "channel_shuffle roll clone detach to float double flip unflatten repeat repeat_interleave tile broadcast_to ravel "
+    "t swapdims tensor_split hsplit vsplit dsplit hstack vstack dstack index_select split_with_sizes adjoint",
     Rectifier: "relu6 leaky_relu elu selu celu gelu silu hardswish mish softplus prelu",
     Squash: "sigmoid hardsigmoid tanh softsign",
     Curve: "exp log sqrt rsqrt square abs pow reciprocal erf",
@@ -56,6 +58,18 @@ _KINDS: dict[type[Call], str] = {
 _KIND = {name: kind for kind, names in _KINDS.items() for name in names.split()}
 _SUMS = {"add": 1.0, "__add__": 1.0, "__radd__": 1.0, "__iadd__": 1.0, "sub": -1.0, "__sub__": -1.0, "__isub__": -1.0}
 _PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__", "__imul__"}
+_QUOTIENTS = {"div", "divide", "true_divide", "__truediv__", "__itruediv__"}
+#: Constants: they take the shape of a tensor, and nothing of its values.
+_CONSTANTS = {
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor",
+}  # fmt: skip
+#: They give the first tensor a form that the second has: the second's values do not matter.
+_FORMS: dict[str, Callable[[Tensor], tuple[Callable[..., Any], Any]]] = {
+    "expand_as": lambda other: (Tensor.expand, tuple(other.shape)),
+    "view_as": lambda other: (Tensor.view, tuple(other.shape)),
+    "reshape_as": lambda other: (Tensor.reshape, tuple(other.shape)),
+    "type_as": lambda other: (Tensor.to, other.dtype),
+}
 _SCALINGS = {*_SUMS, *_PRODUCTS, "div", "true_divide", "__truediv__", "__itruediv__", "neg", "__neg__", "__rsub__"}
 _DROPOUTS = {"dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"}
 _CONVOLUTIONS: dict[str, tuple[type[nn.Conv1d | nn.Conv2d | nn.Conv3d], int]] = {
@@ -162,8 +176,11 @@ class _Recorder(TorchFunctionMode):
         kwargs = kwargs or {}
         name = str(getattr(func, "__name__", ""))
         tensors: list[Tensor] = []
+        if name in _FORMS:
+            func, form = _FORMS[name](*args[1:], **kwargs)
+            args, kwargs, name = (args[0], form), {}, func.__name__
         slotted_args, slotted_kwargs = self._slots(args, tensors), self._slots(kwargs, tensors)
-        if not tensors:
+        if not tensors or name in _CONSTANTS:
             return func(*args, **kwargs)
         refs = [self._known[id(tensor)][1] for tensor in tensors]
         in_place = _writes(name, kwargs)
@@ -244,6 +261,8 @@ def _as_module(
         return Add(_SUMS[plain] * float(kwargs.get("alpha", 1))), (refs[0], refs[1])
     if plain in _PRODUCTS and len(refs) == 2:
         return Product(), (refs[0], refs[1])
+    if plain in _QUOTIENTS and len(refs) == 2 and not kwargs.get("rounding_mode"):
+        return Quotient(), (refs[0], refs[1])
     kind: type[Call] = Call
     same = one and made.shape == shapes[0]
     if plain == "batch_norm" and same:

@@ -12,8 +12,7 @@ from captum.attr import DeepLift
 from torch import Tensor, nn
 
 from spade_widgets.attribution import saliency
-from spade_widgets.attribution.methods.deeplift_rules import NormInParts, RuledDeepLift, with_rules
-from spade_widgets.attribution.operations import Norm
+from spade_widgets.attribution.methods.deeplift_rules import RuledDeepLift, with_rules
 from spade_widgets.attribution.rewrite import record
 from spade_widgets.errors import InputError, ModelError
 
@@ -73,23 +72,6 @@ def test_a_tensor_with_two_users_keeps_both_their_shares() -> None:
     mean, mean0 = x.mean((2, 3)), start.mean((2, 3))
     change = (mean.relu() - mean0.relu()) + 3 * (mean - mean0)
     assert torch.allclose(found.sum((2, 3)), change * net.fc.weight[1], atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("norm", "shape"),
-    [
-        (nn.LayerNorm(6), (2, 4, 6)),
-        (nn.LayerNorm((3, 4), elementwise_affine=False), (2, 5, 3, 4)),
-        (nn.GroupNorm(2, 6), (2, 6, 3, 3)),
-    ],
-)
-def test_norms_in_parts_are_the_norms(norm: nn.Module, shape: tuple[int, ...]) -> None:
-    for parameter in norm.parameters():
-        parameter.data = torch.randn(parameter.shape)
-    x = torch.randn(shape)
-    (call,) = record(nn.Sequential(norm), x, "the norm").calls
-    assert isinstance(call, Norm)
-    assert torch.allclose(NormInParts(call)(x), norm(x), atol=1e-5)
 
 
 def test_transformers_are_refused_in_one_sentence() -> None:

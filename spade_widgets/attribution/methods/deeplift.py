@@ -9,7 +9,7 @@ from torch import Tensor
 
 from spade_widgets.attribution.canonizers import unruly
 from spade_widgets.attribution.methods.query import Query, progress, summed
-from spade_widgets.attribution.operations import Curve, MaxPool, Norm, Product
+from spade_widgets.attribution.operations import Curve, MaxPool, Norm, Product, Quotient
 from spade_widgets.attribution.rewrite import Recorded, record
 from spade_widgets.errors import ModelError
 from spade_widgets.pruning.progress import Steps
@@ -40,7 +40,7 @@ def check(recorded: Recorded, name: str) -> None:
     Raises:
         ModelError: naming the operation.
     """
-    if what := unruly(recorded, MaxPool, Curve, Norm, Product):
+    if what := unruly(recorded, MaxPool, Curve, Norm, Product, Quotient):
         raise ModelError(
             f"DeepLIFT has no rule for {what}, which {name} computes: gradient and perturbation methods work on it."
         )
