@@ -6,8 +6,7 @@ import hashlib
 import logging
 from collections.abc import Mapping
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from torch import Tensor, nn
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.answers import Answer
 from spade_widgets.network.class_names import ClassNames, in_order
-from spade_widgets.network.copies import shared_copy
+from spade_widgets.network.copies import shared_copy, unwrapped
+from spade_widgets.network.faithful import check_copies
 from spade_widgets.network.independence import ALONE
 from spade_widgets.network.look import independent, look
 from spade_widgets.network.preprocessing import Preprocess, probe
@@ -26,6 +26,9 @@ from spade_widgets.network.wrapping import runs_on
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
 from spade_widgets.sample import Sample
 
+if TYPE_CHECKING:
+    from spade_widgets.network.torchvision_models import Weights
+
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +36,8 @@ class ImageClassifier:
     """An image classifier, looked into but never changed.
 
     The user's module is only read: every computation runs on a structural copy from `module()` that shares the
-    weights' storage, so no hook, flag or gradient ever reaches the original.
+    weights' storage alone, so nothing that runs or is set on one ever reaches the original, and it is never run. Hooks
+    are copied too, with what they close over. See `shared_copy` and `check_copies` for what is refused.
 
     Args:
         model: (n, 3, h, w) → logits (n, classes). Its training flag does not matter; the copies are in eval mode. Taken
@@ -72,7 +76,7 @@ class ImageClassifier:
                 f"An object of type {type(model).__name__} is no classifier: "
                 "give a torch.nn.Module or a torchvision name."
             )
-        self._model = model
+        self._model = model = unwrapped(model)
         self._digest: tuple[object, str] | None = None
         self.name = name or type(model).__name__
         self._preprocess = preprocess or _imagenet_preprocess()
@@ -90,7 +94,7 @@ class ImageClassifier:
     def from_torchvision(
         cls,
         name: str,
-        weights: str | Path | None = "DEFAULT",
+        weights: Weights = "DEFAULT",
         *,
         class_names: ClassNames | None = None,
         preprocess: Preprocess | None = None,
@@ -99,7 +103,8 @@ class ImageClassifier:
 
         Args:
             name: as `torchvision.models.list_models()` has it, such as `"resnet50"`.
-            weights: `"DEFAULT"` (torchvision's download, with its own preprocessing and names), the path of a local
+            weights: `"DEFAULT"` (torchvision's download, with its own preprocessing and names), another of its own by
+                name or as `torchvision.models.ResNet50_Weights` has them, the path of a local
                 `.safetensors`, `.pt` or `.pth` state dict (read without unpickling code; it may be float16), or None
                 for random weights.
 
@@ -171,13 +176,14 @@ class ImageClassifier:
     def digests(self) -> dict[str, str]:
         """Key of the state dict → 16 hexadecimal digits that name the tensor's content; computed at every call."""
         state = self._model.state_dict()
-        return {key: tensor_digest(tensor) for key, tensor in state.items() if isinstance(tensor, Tensor)}
+        named = {key.replace("_orig_mod.", ""): tensor for key, tensor in state.items()}  # as in copies
+        return {key: tensor_digest(tensor) for key, tensor in named.items() if isinstance(tensor, Tensor)}
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_digest": None}  # it is known by addresses, which are others in the copy
 
     def module(self) -> nn.Module:
-        """A fresh copy of the model: eval mode, frozen parameters, its own hooks, every tensor's storage shared.
+        """A fresh copy of the model: eval mode, frozen parameters (storage shared), its own hooks and buffers.
 
         It is the caller's to hook and to change (by replacing parameters, not by writing into them); nobody else sees
         it, in this thread or another. Costs no memory for weights.
@@ -286,9 +292,12 @@ class ImageClassifier:
         def fresh() -> nn.Module:
             return shared_copy(self._model)
 
+        check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
         if len(self.mean) > 1 and self._colours.grey and not runs_on(fresh(), self._blank()):
             one = self._blank()[:, :1]
-            self._colours = self._colours.first() if runs_on(fresh(), one) else self._colours
+            if runs_on(fresh(), one):
+                self._colours = self._colours.first()
+                check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
         return look(fresh, self._blank(), self._noise(), self.name)
 
     def _noise(self) -> Tensor:

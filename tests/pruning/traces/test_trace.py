@@ -113,13 +113,16 @@ def test_everything_that_is_not_pruned_is_shared(classifier: ImageClassifier, pi
     trace = sw.trace(classifier, picture, layers=classifier.prunable()[1:], augmentations=2)
     assert len(trace.weights()) == len(classifier.prunable()) - 1
     sparse, dense = trace.module(), classifier.module()
-    original = dict(classifier._model.named_parameters()) | dict(classifier._model.named_buffers())
-    for name, tensor in [*sparse.named_parameters(), *sparse.named_buffers()]:
+    original = dict(classifier._model.named_parameters())
+    for name, tensor in sparse.named_parameters():
         assert not tensor.requires_grad
         expected = trace.weights().get(layer_name(name), original[name])
         assert tensor.data_ptr() == expected.data_ptr()
-    for name, tensor in [*dense.named_parameters(), *dense.named_buffers()]:
+    for name, tensor in dense.named_parameters():
         assert tensor.data_ptr() == original[name].data_ptr()
+    for (name, mine), theirs in zip(sparse.named_buffers(), classifier._model.buffers(), strict=True):
+        assert torch.equal(mine, theirs), name
+        assert mine.data_ptr() != theirs.data_ptr(), name  # a forward pass may write into it
 
 
 def test_modules_are_the_callers_own(tiny: ImageClassifier, picture: Sample) -> None:
