@@ -192,20 +192,31 @@ def folder(path: Path, slices: str | None) -> list[Sample]:
     """The images of a folder, or the one, with their masks."""
     import numpy as np
 
-    from spade_widgets.sample import Sample, list_sources
+    from spade_widgets.sample import Sample, list_sources, log
 
     sources = [s for s in list_sources(path) if not str(s).endswith(MASK)]
-    found = []
+    found, failed = [], []
     for source in sources if slices is None else taken(sources, slices):
-        sample = Sample.read(source)
-        mask = Path(str(source)).with_suffix("").with_suffix(MASK)
-        if mask.exists():
-            area = np.asarray(Sample.read(mask).image.convert("L")) > 127
-            sample = Sample.read(sample, mask=area)
+        try:
+            sample = Sample.read(source)
+            mask = mask_of(Path(str(source)))
+            if mask.exists():
+                sample = Sample.read(sample, mask=np.asarray(Sample.read(mask).image.convert("L")) > 127)
+        except InputError as error:
+            failed.append(error)
+            log.warning("%s '%s' is left out.", error, Path(str(source)).name)
+            continue
         found.append(sample)
+    if failed and not found:
+        raise failed[0]
     if not found:
         raise InputError(f"No image of '{path}' is left by --take {slices}.")
     return found
+
+
+def mask_of(image: Path) -> Path:
+    """Where an image's mask is: beside it, under its own whole name up to the suffix."""
+    return image.with_name(image.stem + MASK)
 
 
 def taken(items: Sequence[T], slices: str) -> list[T]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from spade_widgets.errors import InputError
 Mask: TypeAlias = npt.NDArray[np.bool_]
 #: What `Sample.read` accepts.
 Source: TypeAlias = "Sample | str | Path | bytes | Image.Image | npt.NDArray[Any] | torch.Tensor"
+
+log = logging.getLogger(__name__)
 
 #: Longest side kept, in pixels. No classifier looks at more, and a thumbnail of a larger one would cost seconds.
 MAX_SIDE = 2048
@@ -86,7 +89,7 @@ class Sample:
             area = source.mask if mask is None else _area(mask, source.image)
             return replace(source, title=title or source.title, label=label or source.label, mask=area)
         if isinstance(source, str | Path):
-            path = Path(source)
+            path = Path(source).expanduser()
             image, name = _open(path, path.name), title or path.stem
         elif isinstance(source, bytes | bytearray | memoryview):
             image, name = _open(io.BytesIO(source), title or "the data"), title or "image"
@@ -102,10 +105,30 @@ class Sample:
 def read_samples(source: Source | Iterable[Source]) -> tuple[Sample, ...]:
     """All samples of a folder (its image files, by name), of a list of anything `Sample.read` takes, or of one source.
 
+    A folder's file that cannot be read is left out, and the log says so.
+
     Raises:
-        InputError: if there is none, or one cannot be read.
+        InputError: if there is none, or one that was named by itself cannot be read.
     """
-    return tuple(Sample.read(s) for s in list_sources(source))
+    return tuple(sample for _, sample in read_each(source))
+
+
+def read_each(source: Source | Iterable[Source]) -> Iterator[tuple[Source, Sample]]:
+    """What `read_samples` gives, one by one, with what each was read from. Arguments and errors are the same."""
+    in_folder, first, read = _is_folder(source), None, 0
+    for each in list_sources(source):
+        try:
+            sample = Sample.read(each)
+        except InputError as error:
+            if not in_folder:
+                raise
+            first = first or error
+            log.warning("%s It is left out.", error)
+            continue
+        read += 1
+        yield each, sample
+    if first is not None and not read:
+        raise first
 
 
 def list_sources(source: Source | Iterable[Source]) -> list[Source]:
@@ -114,8 +137,9 @@ def list_sources(source: Source | Iterable[Source]) -> list[Source]:
     Raises:
         InputError: if there is none.
     """
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        files: list[Source] = [p for p in sorted(Path(source).iterdir()) if p.suffix.lower() in SUFFIXES]
+    if _is_folder(source):
+        inside = sorted(Path(str(source)).expanduser().iterdir())
+        files: list[Source] = [p for p in inside if p.suffix.lower() in SUFFIXES]
         if not files:
             raise InputError(f"The folder '{source}' holds no image file ({', '.join(sorted(SUFFIXES))}).")
         return files
@@ -127,6 +151,10 @@ def list_sources(source: Source | Iterable[Source]) -> list[Source]:
     if not listed:
         raise InputError("The list of samples is empty: give at least one image.")
     return listed
+
+
+def _is_folder(source: object) -> bool:
+    return isinstance(source, str | Path) and Path(source).expanduser().is_dir()
 
 
 def _area(mask: npt.ArrayLike, image: Image.Image) -> Mask:
@@ -183,7 +211,7 @@ def _rgb(image: Image.Image) -> Image.Image:
         floats = np.asarray(image)
         return _from_array(floats / 255 if floats.max() > 1 + SLACK else floats)  # Pillow's own floats are 0…255
     if image.mode.startswith("I"):
-        return _from_array(np.asarray(image))
+        return _from_array(_full_range(np.asarray(image)))
     try:
         if image.has_transparency_data:
             rgba = _shrunk(image.convert("RGBA"))
@@ -191,6 +219,16 @@ def _rgb(image: Image.Image) -> Image.Image:
         return _shrunk(image if image.mode in ("L", "RGB", "CMYK") else image.convert("RGB")).convert("RGB")
     except ValueError:
         raise InputError(f"An image of mode {image.mode} cannot be read: convert it to RGB.") from None
+
+
+def _full_range(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Whole numbers of a file in 0…65535, where 10 or 12 bits of them are used: as cameras and scanners leave them."""
+    high = int(values.max())
+    bits = 10 if high < 2**10 else 12
+    if high <= 255 or high >= 2**bits or int(values.min()) < 0:
+        return values
+    log.warning("The image's values end at %d of 65535, so they are taken as %d bits.", high, bits)
+    return np.asarray(np.rint(values * (65535 / (2**bits - 1))), dtype=np.uint16)
 
 
 def _shrunk(image: Image.Image) -> Image.Image:

@@ -178,6 +178,26 @@ def test_a_folders_masks_are_no_samples() -> None:
         folder(place, "7:")
 
 
+def test_a_mask_belongs_to_one_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever dots are in the names: of images that share the beginning of one, none takes another's mask."""
+    titles = ["a", "a.1", "a.2", "a.1.5", "b.c"]
+    for i, title in enumerate(titles):
+        Image.new("RGB", (20, 20), (40 * i, 0, 0)).save(tmp_path / f"{title}.png")
+    for masked in titles:
+        area = np.zeros((20, 20), np.uint8)
+        area[:5] = 255
+        Image.fromarray(area).save(tmp_path / f"{masked}.mask.png")
+        assert [s.title for s in folder(tmp_path, None) if s.mask is not None] == [masked]
+        (tmp_path / f"{masked}.mask.png").unlink()
+    (tmp_path / "a.1.png").write_text("no image")
+    Image.new("L", (3, 3)).save(tmp_path / "b.c.mask.png")
+    assert {s.title for s in folder(tmp_path, None)} == {"a", "a.1.5", "a.2"}
+    assert "'a.1.png' is left out" in caplog.text
+    assert "'b.c.png' is left out" in caplog.text  # its mask is of another size
+    with pytest.raises(InputError, match=r"a\.1\.png"):
+        folder(tmp_path / "a.1.png", None)
+
+
 def test_slices() -> None:
     assert taken("abcdefg", "0::3") == ["a", "d", "g"]
     assert taken("abcdefg", "1::3, 2::3") == ["b", "c", "e", "f"]

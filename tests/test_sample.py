@@ -257,3 +257,39 @@ def test_folders_and_lists(pixels: Pixels, tmp_path: Path) -> None:
     assert len(read_samples(Sample.read(image) for image in (pixels, pixels))) == 2
     for one in (pixels, torch.from_numpy(pixels), tmp_path / "b.png", Image.fromarray(pixels), Sample.read(pixels)):
         assert len(read_samples(one)) == 1
+
+
+# Bits, folders, home
+
+
+@pytest.mark.parametrize(("bits", "least"), [(10, 0.99), (12, 0.99), (16, 0.99)])
+def test_a_file_of_fewer_bits_is_as_bright_as_it_is(tmp_path: Path, bits: int, least: float) -> None:
+    ramp = np.linspace(0, 2**bits - 1, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "deep.png")
+    pixels = np.asarray(Sample.read(tmp_path / "deep.png").image)[..., 0].ravel() / 255
+    np.testing.assert_allclose(pixels, np.linspace(0, 1, 64), atol=5e-3)
+    assert pixels.max() >= least
+
+
+def test_one_bad_file_of_a_folder_is_named_and_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name in "ac":
+        Image.new("RGB", (9, 9), "red").save(tmp_path / f"{name}.png")
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    (tmp_path / "d.jpg").write_text("no image")
+    assert [s.title for s in read_samples(tmp_path)] == ["a", "c"]
+    assert "'b.png'" in caplog.text
+    assert "'d.jpg'" in caplog.text
+    with pytest.raises(InputError, match=r"'b\.png'"):  # named by itself, it was meant
+        read_samples([tmp_path / "a.png", tmp_path / "b.png"])
+    for name in "ac":
+        (tmp_path / f"{name}.png").unlink()
+    with pytest.raises(InputError, match=r"'b\.png'"):  # nothing is left
+        read_samples(tmp_path)
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
+    assert Sample.read("~/a.png").title == "a"
+    assert len(read_samples("~")) == 1

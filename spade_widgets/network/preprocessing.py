@@ -27,8 +27,8 @@ SLACK = 1e-2
 #: Colours that a straight line through black, red, green and blue has to meet.
 _OTHERS = ((255, 255, 255), (128, 128, 128), (200, 40, 90), (30, 190, 120))
 _WHITE = 0
-#: Of the four quarters of a picture; not the ends of a channel's range, which a stretch of contrast would leave alone.
-_QUARTERS = ((180, 70, 90), (60, 160, 110), (90, 80, 170), (150, 140, 60))
+#: Of the four quarters of a picture, unlike in brightness; no ends of a range, which a stretch would leave alone.
+_QUARTERS = ((200, 110, 80), (60, 100, 50), (110, 160, 200), (90, 40, 130))
 _SIDE = 512
 _AFFINE = "must end in a per-channel (value − mean) / std, or another affine map of each pixel's own colour"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 import torchvision
@@ -24,14 +25,19 @@ _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
 Built = tuple[nn.Module, Callable[[Image.Image], Tensor] | None, tuple[str, ...] | None]
 
 
-def build(name: str, weights: str | Path | None) -> Built:
+#: torchvision's own weights by name or as its enumerations have them, a file, or none.
+Weights: TypeAlias = str | Path | Enum | None
+
+
+def build(name: str, weights: Weights) -> Built:
     """The model, its preprocessing and its class names. See `ImageClassifier.from_torchvision`."""
     # Detection, segmentation, video and optical flow live in sub-modules of their own; classifiers in the top one.
     if name not in torchvision.models.list_models(module=torchvision.models):
         raise InputError(f"torchvision has no classifier '{name}'; 'resnet50' and 'mobilenet_v2' are two of its names.")
-    preset = torchvision.models.get_model_weights(name)["DEFAULT"]
+    chosen = _preset(name, weights)
+    preset = chosen or torchvision.models.get_model_weights(name)["DEFAULT"]
     preprocess, classes = preset.transforms(), tuple(preset.meta["categories"])
-    if weights == "DEFAULT":
+    if chosen is not None:
         try:
             with torch.random.fork_rng(devices=[]):  # as below
                 model = torchvision.models.get_model(name, weights=preset)
@@ -43,7 +49,8 @@ def build(name: str, weights: str | Path | None) -> Built:
         return model.eval(), preprocess, classes
     if weights is None:
         return _random(name, **_image_size(name, preset.meta["min_size"][0])).eval(), preprocess, classes
-    state = read_state(Path(weights))
+    assert not isinstance(weights, Enum)  # one is chosen above, or refused
+    state = read_state(Path(weights).expanduser())
     size = _trained_size(name, state)
     with torch.random.fork_rng(devices=[]):  # the random weights that are overwritten are not the caller's business
         options = _image_size(name, size)
@@ -61,6 +68,21 @@ def build(name: str, weights: str | Path | None) -> Built:
     except RuntimeError as error:
         raise ModelError(f"'{Path(weights).name}' does not fit {name}: {_first_words(error)}") from error
     return model.eval(), preprocess, None if own_classes else classes
+
+
+def _preset(name: str, weights: Weights) -> Any:
+    """torchvision's own weights that are meant, by name, such as "IMAGENET1K_V2", or as an enumeration has them."""
+    own: Any = torchvision.models.get_model_weights(name)
+    if isinstance(weights, Enum):
+        if weights not in own:
+            known = ", ".join(map(str, own))
+            raise InputError(f"{weights} is of another model than {name}, whose weights are {known}.")
+        return weights
+    if isinstance(weights, str):
+        key = weights.removeprefix(f"{own.__name__}.")
+        if key in own.__members__:
+            return own[key]
+    return None
 
 
 def _as_trained(model: Any) -> None:
@@ -127,11 +149,24 @@ def read_state(path: Path) -> dict[str, Tensor]:
         raise ModelError(
             f"'{path.name}' is damaged, or holds more than tensors and is not opened: save a state_dict() alone."
         ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
+    for key in ("state_dict", "model_state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not state or not all(isinstance(v, Tensor) for v in state.values()):
         raise ModelError(f"'{path.name}' holds no state dict: save model.state_dict() into it.")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
+    return _bare({str(key): value for key, value in state.items()})
+
+
+def _bare(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without what wrappers put before the keys, in whatever order and depth: compiled, parallel, part of a trainer."""
+    found = {
+        ".".join(part for part in key.split(".") if part not in ("_orig_mod", "module")): value
+        for key, value in state.items()
+    }
+    # No classifier of torchvision has all its weights in one part.
+    while len({key.partition(".")[0] for key in found}) == 1 and all("." in key for key in found):
+        found = {key.partition(".")[2]: value for key, value in found.items()}
+    return found
 
 
 def _first_words(error: Exception) -> str:

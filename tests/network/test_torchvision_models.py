@@ -68,6 +68,56 @@ def test_wrapped_state_dicts(squeezenet: nn.Module, tmp_path: Path, file: str) -
     assert set(read_state(path)) == set(squeezenet.state_dict())
 
 
+@pytest.mark.parametrize(
+    "prefix", ["_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "model.net._orig_mod.", "a.b.c."]
+)
+@pytest.mark.parametrize("key", [None, "state_dict", "model_state_dict", "model"])
+def test_what_wrappers_put_before_keys_is_taken_off(
+    squeezenet: nn.Module, tmp_path: Path, prefix: str, key: str | None
+) -> None:
+    wrapped: Any = {f"{prefix}{name}": value for name, value in squeezenet.state_dict().items()}
+    path = saved(wrapped if key is None else {key: wrapped}, tmp_path / "w.pt")
+    assert set(read_state(path)) == set(squeezenet.state_dict())
+
+
+def test_a_compiled_part_inside_is_found(squeezenet: nn.Module, tmp_path: Path) -> None:
+    wrapped = {name.replace("features.", "features._orig_mod."): v for name, v in squeezenet.state_dict().items()}
+    assert set(read_state(saved(wrapped, tmp_path / "w.pt"))) == set(squeezenet.state_dict())
+
+
+def test_weights_as_torchvision_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    real = torchvision.models.get_model
+
+    def get_model(name: str, weights: Any = None, **options: Any) -> nn.Module:
+        asked.append(weights)
+        return real(name, weights=None, **options)
+
+    monkeypatch.setattr(torchvision.models, "get_model", get_model)
+    weights = torchvision.models.ResNet50_Weights
+    for given in (weights.IMAGENET1K_V1, "IMAGENET1K_V1", "ResNet50_Weights.IMAGENET1K_V1", weights.DEFAULT, "DEFAULT"):
+        _, preprocess, classes = build("resnet50", given)
+        meant = (
+            weights.DEFAULT
+            if "DEFAULT" in (given, getattr(given, "name", "")) or given is weights.DEFAULT
+            else (weights.IMAGENET1K_V1)
+        )
+        assert asked.pop() is meant
+        assert preprocess.resize_size == meant.transforms().resize_size  # type: ignore[union-attr]
+        assert classes == tuple(meant.meta["categories"])
+    with pytest.raises(InputError, match=r"of another model than resnet50, whose weights are ResNet50_Weights\."):
+        build("resnet50", torchvision.models.ResNet18_Weights.DEFAULT)
+
+
+def test_a_file_of_weights_may_be_at_home(
+    squeezenet: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    saved(squeezenet.state_dict(), tmp_path / "w.safetensors")
+    model, _, _ = build("squeezenet1_1", "~/w.safetensors")
+    assert set(model.state_dict()) == set(squeezenet.state_dict())
+
+
 def test_a_head_of_other_classes(tmp_path: Path) -> None:
     tuned = torchvision.models.get_model("squeezenet1_1", weights=None, num_classes=7)
     path = saved(tuned.state_dict(), tmp_path / "tuned.safetensors")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from PIL import Image
@@ -15,7 +16,7 @@ from spade_widgets.evidence.plan_file import picture_id
 from spade_widgets.evidence.planting.recipe import Recipe
 from spade_widgets.evidence.planting.stamps import Pixels
 from spade_widgets.pruning.progress import Progress, Steps
-from spade_widgets.sample import Sample, Source, list_sources
+from spade_widgets.sample import Sample, Source, list_sources, read_each
 
 #: Photographs that are needed.
 LEAST = 20
@@ -58,11 +59,10 @@ def read_photographs(
     Raises:
         InputError: if one cannot be read, or they are fewer than `LEAST`.
     """
-    sources = list_sources(photos)
+    most = min(MOST, len(list_sources(photos)))
     found: dict[str, Photograph] = {}
-    for done, source in enumerate(sources[:MOST]):
-        yield Progress("reading photographs", done, min(MOST, len(sources)))
-        sample = Sample.read(source)
+    for done, (_, sample) in enumerate(islice(read_each(photos), MOST)):
+        yield Progress("reading photographs", done, most)
         name = picture_id(sample)
         if name not in found:
             found[name] = Photograph(sample.title, name, seen(classifier, sample), _small(classifier, sample, recipe))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,9 +15,11 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
 from spade_widgets.evidence.planting import Planted
 from spade_widgets.evidence.planting.file import is_planted
+from spade_widgets.network.class_names import ClassNames
 from spade_widgets.network.preprocessing import Preprocess
+from spade_widgets.network.torchvision_models import Weights
 from spade_widgets.runtime.session import Session
-from spade_widgets.sample import Sample, Source, list_sources
+from spade_widgets.sample import Sample, Source, read_each
 
 Model: TypeAlias = "ImageClassifier | Planted | nn.Module | str | Path | None"
 
@@ -52,8 +54,8 @@ class Opened:
 def open_panel(
     model: Model,
     samples: Source | Iterable[Source] | None,
-    weights: str | Path | None,
-    class_names: Sequence[str] | None,
+    weights: Weights,
+    class_names: ClassNames | None,
     preprocess: Preprocess | None,
     panel: str = "explorer",
 ) -> Opened:
@@ -69,10 +71,9 @@ def open_panel(
         read = tuple(s if ours else Sample(s.image, s.title) for s in source.samples())
         written = {s.id: f"{name}.samples()[{i}]" for i, s in enumerate(read)}
     else:
-        given = list_sources(samples)
-        read = tuple(map(Sample.read, given))
-        pairs = zip(read, given, strict=True)
-        written = {s.id: repr(str(g)) for s, g in pairs if isinstance(g, str | Path)}
+        pairs = list(read_each(samples))
+        read = tuple(sample for _, sample in pairs)
+        written = {sample.id: repr(str(given)) for given, sample in pairs if isinstance(given, str | Path)}
     own = {} if not isinstance(model, str) or model not in BUILT_IN else _built_in(model).BEGIN
     return Opened(classifier, read, code, written, panel, **own)
 
@@ -89,8 +90,8 @@ def open_session(session: Session) -> Opened:
 
 def _classifier(
     model: ImageClassifier | Planted | nn.Module | str | Path,
-    weights: str | Path | None,
-    class_names: Sequence[str] | None,
+    weights: Weights,
+    class_names: ClassNames | None,
     preprocess: Preprocess | None,
 ) -> tuple[ImageClassifier, str]:
     """The classifier and the code that makes it; no code where it only lives in this kernel."""
