@@ -61,7 +61,8 @@ _PRODUCTS = {"mul", "multiply", "__mul__", "__rmul__", "__imul__"}
 _QUOTIENTS = {"div", "divide", "true_divide", "__truediv__", "__itruediv__"}
 #: Constants: they take the shape of a tensor, and nothing of its values.
 _CONSTANTS = {
-    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_tensor",
+    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty",
+    "new_tensor",
 }  # fmt: skip
 #: They give the first tensor a form that the second has: the second's values do not matter.
 _FORMS: dict[str, Callable[[Tensor], tuple[Callable[..., Any], Any]]] = {

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,12 +14,22 @@ import torch
 
 from spade_widgets.attribution.methods import METHODS, Method
 from spade_widgets.attribution.methods.query import Query, whole
+from spade_widgets.attribution.promise import SumWarning, kept
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.blame import model_errors
 from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.progress import Steps, finish
 from spade_widgets.sample import Sample, Source
 
 Map: TypeAlias = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Noted:
+    """A map, (h, w), and a sentence on what it does not keep of its method's promise; empty where it keeps it."""
+
+    map: Map
+    note: str
 
 
 def saliency(
@@ -47,9 +59,16 @@ def saliency(
 
     Raises:
         InputError: for a sample, class, method, option or seed that cannot be used.
-        ModelError: if the method cannot be applied to the network, or the map is not finite.
+        ModelError: if the method cannot be applied to the network, the map is not finite, or its sum is off by more
+            than half of what the method promises (of Integrated Gradients: and by a twentieth of Σ|map|).
+
+    Warns:
+        SumWarning: if the sum is off by more than a per cent of what the method promises.
     """
-    return finish(saliency_steps(network, sample, target, method, seed=seed, **options))
+    made = finish(noted_steps(network, sample, target, method, seed=seed, **options))
+    if made.note:
+        warnings.warn(made.note, SumWarning, stacklevel=2)
+    return made.map
 
 
 def saliency_steps(
@@ -66,6 +85,20 @@ def saliency_steps(
     Arguments, result and errors are the same; it is the generator's return value. Nothing runs between two steps: drop
     the generator, and the work has stopped. What is wrong with the arguments is said at the call.
     """
+    steps = noted_steps(network, sample, target, method, seed=seed, **options)
+    return _map_alone(steps)
+
+
+def noted_steps(
+    network: Network,
+    sample: Source,
+    target: int | str | None = None,
+    method: str = "saliency",
+    *,
+    seed: int = 0,
+    **options: Any,
+) -> Steps[Noted]:
+    """`saliency_steps` that returns what is to be said of the map, too, in place of a warning."""
     chosen = find_method(method)
     unknown = [name for name in options if name not in chosen.defaults]
     if unknown:
@@ -90,7 +123,7 @@ def find_method(key: str) -> Method:
 
 def _run(
     method: Method, network: Network, sample: Sample, target: int | None, seed: int, options: dict[str, Any]
-) -> Steps[Map]:
+) -> Steps[Noted]:
     with _gradients():
         classifier = network.dense
         if method.together and not classifier.independent:
@@ -102,18 +135,26 @@ def _run(
             target = int(softmax(classifier, sample).argmax())
         x = classifier.prepare(sample)
         x = x if x.dtype == torch.float64 else x.float()
-        steps = method.run(Query(network, x, target, seed), **options)
+        query = Query(network, x, target, seed)
+        steps = method.run(query, **options)
     while True:
         with _gradients():  # between two steps it is the caller's own mode
             try:
-                step = next(steps)
+                with model_errors(method.title):
+                    step = next(steps)
             except StopIteration as stop:
                 found: torch.Tensor = stop.value
                 break
         yield step
     if not bool(torch.isfinite(found).all()):
         raise ModelError(f"{method.title} gives NaN or infinite values on '{sample.title}' for {network.dense.name}.")
-    return np.ascontiguousarray(found.detach().float().cpu().numpy())
+    with _gradients():
+        note = kept(method, query, options, found)
+    return Noted(np.ascontiguousarray(found.detach().float().cpu().numpy()), note)
+
+
+def _map_alone(steps: Steps[Noted]) -> Steps[Map]:
+    return (yield from steps).map
 
 
 @contextmanager

@@ -17,6 +17,9 @@ from spade_widgets.attribution.methods import gradients
 from spade_widgets.attribution.methods.query import Query
 from spade_widgets.errors import InputError, ModelError
 
+#: An integral in a few steps is off, and says so: `test_promise.py` looks at that.
+pytestmark = pytest.mark.filterwarnings("ignore::spade_widgets.attribution.promise.SumWarning")
+
 NETS = {"plain": plain, **{name: lambda name=name: hard(name) for name in HARD}, "attention": Attentive}
 
 

@@ -20,6 +20,9 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.progress import finish
 
+#: An integral in a few steps is off, and says so: `test_promise.py` looks at that.
+pytestmark = pytest.mark.filterwarnings("ignore::spade_widgets.attribution.promise.SumWarning")
+
 #: Options that make the slow ones quick.
 QUICK: dict[str, dict[str, Any]] = {
     "lime": {"samples": 24, "segments": 9}, "occlusion": {"window": 8, "stride": 8},

@@ -1,0 +1,72 @@
+"""What a method promises its map to sum to, and whether the map that was made keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spade_widgets.attribution.methods import Method
+from spade_widgets.attribution.methods.query import Query
+from spade_widgets.errors import ModelError
+
+#: From which error on it is said, and from which on the map means nothing; of what the map should sum to.
+SAID, REFUSED = 0.01, 0.5
+#: An integral's error is no flaw of the rules: its map is refused only where the error is a part of Σ|map| too. (The
+#: difference of two logits may happen to be near zero.)
+REFUSED_OF_MAGNITUDES = 0.05
+#: Rounding in sums of shares that cancel, as a share of Σ|map|: float32's of some ten thousand values.
+ROUNDING = 1e-6
+
+
+class SumWarning(UserWarning):
+    """A saliency map does not sum to what its method promises."""
+
+
+def promised(method: Method, query: Query, options: Mapping[str, Any]) -> float | None:
+    """What the map of a method must sum to; None where it promises nothing.
+
+    DeepLIFT and Integrated Gradients promise what the logit differs by from the baseline's. LRP promises the logit,
+    by the composites `epsilon_plus` and `epsilon_plus_flat` with biases that keep nothing; the others' rules lose
+    relevance by their definition. GradientSHAP's sum is right in expectation only, so nothing is said of one map's.
+    """
+    if method.key in ("deeplift", "integrated_gradients"):
+        return _logit(query, query.x) - _logit(query, query.baseline(options["baseline"]))
+    if method.key == "lrp" and options["bias"] == "ignored" and options["composite"].startswith("epsilon_plus"):
+        return _logit(query, query.x)
+    return None
+
+
+def kept(method: Method, query: Query, options: Mapping[str, Any], found: Tensor) -> str:
+    """A sentence on how far the map's sum is off, where that is more than a per cent; else nothing.
+
+    Args:
+        found: (h, w), finite.
+
+    Raises:
+        ModelError: if it is so far off that the map means nothing.
+    """
+    whole = promised(method, query, options)
+    if whole is None:
+        return ""
+    values = found.detach().double()
+    total, magnitudes = float(values.sum()), float(values.abs().sum())
+    error = abs(total - whole)
+    if error <= max(SAID * abs(whole), ROUNDING * magnitudes):
+        return ""
+    integral = "steps" in options
+    said = f"The map of {method.title} sums to {total:.4g} where it promises {whole:.4g}"
+    if error > REFUSED * abs(whole) and (not integral or error > REFUSED_OF_MAGNITUDES * magnitudes):
+        remedy = f"more steps than {options['steps']}, or another method" if integral else "another method"
+        raise ModelError(f"{said} on {query.classifier.name}, so it would say nothing: choose {remedy}.")
+    share = f"it is off by {error / abs(whole):.0%}" if whole else "it is off by all of it"
+    remedy = f": more steps than {options['steps']} bring it closer" if integral else ": read it with care"
+    return f"{said}; {share}{remedy}."
+
+
+def _logit(query: Query, x: Tensor) -> float:
+    """The class's logit on one image, in float64."""
+    with torch.no_grad():
+        return float(query.module().double()(x.double())[0, query.target])
