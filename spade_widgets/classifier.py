@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.answers import Answer
+from spade_widgets.network.blame import model_errors
 from spade_widgets.network.class_names import ClassNames, in_order
 from spade_widgets.network.copies import shared_copy, unwrapped
 from spade_widgets.network.faithful import check_copies
@@ -209,6 +210,16 @@ class ImageClassifier:
         """The sample as the model's input: (1, c, h, w), through the classifier's own preprocessing."""
         return self._preprocessed(sample).unsqueeze(0).to(self.device, self.dtype)
 
+    def answer_of(self, module: nn.Module, sample: Sample) -> Tensor:
+        """The logits of a sample, (1, classes), under a copy of the model, dense or sparse.
+
+        Raises:
+            ModelError: if the model fails on it.
+        """
+        with torch.no_grad(), model_errors():
+            logits: Tensor = module(self.prepare(sample))
+        return logits
+
     def view(self, sample: Sample) -> Tensor:
         """What the model sees of the sample, before normalisation: (3, h, w) float32 in 0…1."""
         return self.picture(self._preprocessed(sample))
@@ -227,7 +238,7 @@ class ImageClassifier:
     @cached_property
     def _recorded(self) -> tuple[tuple[Layer, ...], tuple[str, ...], Mapping[str, str]]:
         module = self.module()
-        with Survey(module) as survey:
+        with model_errors(), Survey(module) as survey:
             layers = record_layers(module, self._blank())
         return layers, survey.prunable(), survey.left_dense()
 

@@ -59,8 +59,7 @@ def softmax(network: Network, sample: Sample) -> Tensor:
     Raises:
         ModelError: if they are not finite.
     """
-    with torch.no_grad():
-        logits: Tensor = network.module()(network.dense.prepare(sample))
+    logits = network.dense.answer_of(network.module(), sample)
     if not bool(torch.isfinite(logits).all()):
         raise ModelError(f"{network.dense.name} gives NaN or infinite logits on '{sample.title}'.")
     return logits[0].float().softmax(0).cpu()

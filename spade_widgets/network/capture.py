@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from spade_widgets.errors import InputError, ModelError
+from spade_widgets.errors import InputError, ModelError, described
+from spade_widgets.network.blame import blame
 
 #: Where `capture` looks for what a module gives in the end (a classifier's logits).
 OUTPUT = ""
@@ -63,8 +64,8 @@ def capture(module: nn.Module, inputs: Tensor, names: Sequence[str]) -> dict[str
         raise
     except Exception as error:  # whatever a user's forward raises
         size = "×".join(map(str, inputs.shape[2:]))
-        what = str(error).strip().partition("\n")[0][:200]
-        raise ModelError(f"The model cannot be run on {size} px: {type(error).__name__}: {what}") from error
+        blamed = str(blame(error) or described(error))
+        raise ModelError(f"The model cannot be run on {size} px: {blamed.rstrip('.')}.") from error
     finally:
         for handle in handles:
             handle.remove()

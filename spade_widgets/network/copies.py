@@ -36,7 +36,7 @@ def shared_copy(model: nn.Module, *, weights: bool = True) -> nn.Module:
 
 def unwrapped(model: nn.Module) -> nn.Module:
     """The module that `torch.compile` was given; any other as it is."""
-    while isinstance(inner := model.__dict__.get("_modules", {}).get("_orig_mod"), nn.Module):
+    while isinstance(inner := dict(model.named_children()).get("_orig_mod"), nn.Module):
         model = inner
     return model
 

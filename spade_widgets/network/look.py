@@ -38,9 +38,11 @@ def look(fresh: Fresh, blank: Tensor, noise: Tensor, name: str) -> tuple[Answer,
     place = place_of(out)
     found = rows(picked(out, place), 1)
     if found is None:
-        shape = f"a tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
+        kind = "" if not isinstance(out, Tensor) or out.is_floating_point() else f"{str(out.dtype)[6:]} "
+        shape = f"a {kind}tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
         raise ModelError(
-            f"{name} is not an image classifier: it gives {shape} instead of logits (1, classes){of_output(out)}."
+            f"{name} is not an image classifier: it gives {shape} instead of {'floating-point ' if kind else ''}logits "
+            f"(1, classes){of_output(out)}."
         )
     if not bool(torch.isfinite(found).all()):
         raise ModelError(

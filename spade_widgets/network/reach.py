@@ -74,7 +74,7 @@ def _inside(part: Any) -> list[Any]:
         return [part()]
     held = list(part.values() if isinstance(part, dict) else part) if isinstance(part, _HOLDERS) else []
     kind: type = type(part)
-    slots = _all_slots(kind)  # type: ignore[arg-type]  # mypy takes no class for hashable
+    slots = _all_slots(kind)
     return [*held, *getattr(part, "__dict__", {}).values(), *(getattr(part, name, None) for name in slots)]
 
 

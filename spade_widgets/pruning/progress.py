@@ -6,6 +6,8 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
+from spade_widgets.network.blame import model_errors
+
 T = TypeVar("T")
 P = TypeVar("P")
 Q = TypeVar("Q")
@@ -64,7 +66,8 @@ def finish(steps: Generator[Any, None, T]) -> T:
     """Run a computation to its end and return what it made."""
     while True:
         try:
-            next(steps)
+            with model_errors():
+                next(steps)
         except StopIteration as stop:
             result: T = stop.value
             return result

@@ -16,6 +16,8 @@ from collections.abc import Callable, Generator, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from spade_widgets.network.blame import blame
+
 log = logging.getLogger(__name__)
 
 #: What a job runs: each `next` is one step. What it yields is nobody's business but its own.
@@ -212,7 +214,7 @@ class Worker:
             return False
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told and the worker goes on
             if not job.cancelled:
-                self._tell(job, error)
+                self._tell(job, blame(error) or error)
             return False
         return True
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from spade_widgets.checks import positive, sides, unsigned, whole
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.blame import model_errors
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.visualization import lucent_bridge
@@ -179,7 +180,8 @@ class Renderer:
         """
         with self._lock:
             began = time.perf_counter()
-            self.activation = self._step()
+            with model_errors():
+                self.activation = self._step()
             self.steps_done += 1
             self.seconds += time.perf_counter() - began
         return self.activation
