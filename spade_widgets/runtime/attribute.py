@@ -18,7 +18,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from spade_widgets.attribution.methods import METHODS
-from spade_widgets.attribution.saliency import Map, saliency_steps
+from spade_widgets.attribution.saliency import Map, Noted, noted_steps
 from spade_widgets.errors import SpadeError, first_line
 from spade_widgets.evidence.curves import Curve, Mode, curve_steps
 from spade_widgets.evidence.metrics import pointing_game, trojan_auc
@@ -67,12 +67,14 @@ class Found:
         seconds: what it took.
         key: names the values.
         metrics: what they are worth by the sample's mask: `"trojan_auc"`, `"pointing_game"`; empty without a mask.
+        note: what the map does not keep of its method's promise; empty where it keeps it.
     """
 
     map: Map
     seconds: float
     key: str
     metrics: Mapping[str, float]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -261,26 +263,28 @@ def _make(
         return kept
     seconds = 0.0
     began = perf_counter()
-    steps = saliency_steps(network, sample, target, method, seed=session.seed)
+    steps = noted_steps(network, sample, target, method, seed=session.seed)
     while True:
         try:
             progress = next(steps)
         except StopIteration as stop:
-            made: Map = stop.value
+            noted: Noted = stop.value
             break
         seconds += perf_counter() - began
         yield progress, seconds
         began = perf_counter()
-    mask, metrics = seen(session, sample).mask, {}
+    made, mask, metrics = noted.map, seen(session, sample).mask, {}
     if mask is not None and not mask.all():
         metrics = {"trojan_auc": trojan_auc(made, mask), "pointing_game": pointing_game(made, mask)}
     seconds += perf_counter() - began
-    session.cache.keep(name, {"map": made}, {"seconds": seconds, "metrics": metrics})
-    return Found(made, seconds, _digest(made), metrics)
+    session.cache.keep(name, {"map": made}, {"seconds": seconds, "metrics": metrics, "note": noted.note})
+    return Found(made, seconds, _digest(made), metrics, noted.note)
 
 
 def _found(arrays: Mapping[str, npt.NDArray[Any]], values: Mapping[str, Any]) -> Found:
-    return Found(arrays["map"], float(values["seconds"]), _digest(arrays["map"]), dict(values["metrics"]))
+    return Found(
+        arrays["map"], float(values["seconds"]), _digest(arrays["map"]), dict(values["metrics"]), values.get("note", "")
+    )
 
 
 def _digest(made: Map) -> str:

@@ -141,6 +141,7 @@ class SaliencyScreen(PanelScreen[Question]):
                 sum=float(outcome.map.sum(dtype=np.float64)),
                 low=float(outcome.map.min()),
                 high=float(outcome.map.max()),
+                note=outcome.note,
                 metrics=_metrics({**outcome.metrics, **event.areas}),
             ),
         )
@@ -226,7 +227,17 @@ def _name(cell: Cell) -> str:
 
 
 def _cell(state: State, **values: Any) -> dict[str, Any]:
-    empty = {"done": 0.0, "of": 0, "seconds": 0.0, "error": "", "key": "", "sum": 0.0, "low": 0.0, "high": 0.0}
+    empty = {
+        "done": 0.0,
+        "of": 0,
+        "seconds": 0.0,
+        "error": "",
+        "note": "",
+        "key": "",
+        "sum": 0.0,
+        "low": 0.0,
+        "high": 0.0,
+    }
     return {"state": state, **empty, "metrics": _metrics({}), **values}
 
 

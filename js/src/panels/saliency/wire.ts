@@ -47,6 +47,8 @@ export interface CellInfo {
   of: number;
   seconds: number;
   error: string;
+  /** What the map does not keep of its method's promise. */
+  note?: string;
   /** Changes when the map's bytes do. */
   key: string;
   sum: number;
