@@ -144,6 +144,19 @@ class Panel:
         expect(chart).to_be_visible(timeout=60_000)
         return chart
 
+    def bars(self) -> dict[str, tuple[int, int]]:
+        """The chart as a person reads it: layer → how long its two bars are, kept weights and error, in pixels."""
+        read: list[list[Any]] = self.root.locator(".js-plotly-plot").evaluate(
+            """chart => {
+                const names = [...chart.querySelectorAll(".ytick text")].map((text) => text.textContent);
+                const panes = [...chart.querySelectorAll(".barlayer .trace")].map((trace) =>
+                    [...trace.querySelectorAll(".point path")].map((bar) => Math.round(bar.getBBox().width)));
+                return [names, ...panes];
+            }"""
+        )
+        names, *panes = read
+        return dict(zip(names, zip(*panes, strict=True), strict=True)) if len(panes) == 2 else {}
+
     # ---- what is said
 
     def numbers(self) -> Shown:

@@ -214,7 +214,7 @@ def test_a_file_that_is_no_image_gets_one_sentence_and_the_panel_lives_on(panel:
 
 def test_the_chart_and_the_table_of_what_is_left(panel: Panel) -> None:
     chart = panel.open_chart()
-    assert not blank(panel.lab.screenshot("chart", chart))
+    _assert_a_bar_a_layer(panel, "chart")
     panel.root.get_by_role("button", name="Table").click()
     layers = panel.lab.value("[layer['name'] for layer in explorer.trace_summary['layers']]")
     expect(panel.table("layer").get_by_role("rowheader")).to_have_text(layers)
@@ -227,6 +227,13 @@ def test_the_chart_and_the_table_of_what_is_left(panel: Panel) -> None:
     panel.open_chart()
     eventually(lambda: not same(panel.lab.screenshot("chart-after", chart), before), panel.lab.page, what="other bars")
     panel.root.get_by_text("What is left").click()
+
+
+def _assert_a_bar_a_layer(panel: Panel, name: str) -> None:
+    layers = panel.lab.value("[layer['name'] for layer in explorer.trace_summary['layers']]")
+    eventually(lambda: sorted(panel.bars()) == sorted(layers), panel.lab.page, what="a bar a layer, by its name")
+    assert all(kept > 0 and error > 0 for kept, error in panel.bars().values())
+    panel.lab.screenshot(name, panel.root.locator(".js-plotly-plot"))
 
 
 def test_a_picture_is_saved_as_png(panel: Panel) -> None:
@@ -282,6 +289,8 @@ def test_a_reloaded_page_shows_the_last_state_and_goes_on(panel: Panel) -> None:
     for which, picture in pictures.items():
         eventually(lambda which=which, picture=picture: same(panel.picture(which), picture), panel.lab.page, what=which)
     expect(panel.samples.get_by_role("radio").nth(3)).to_have_attribute("aria-checked", "true")
+    panel.open_chart()
+    _assert_a_bar_a_layer(panel, "chart-reloaded")
 
     panel.choose_sample(5)
     panel.await_pictures()

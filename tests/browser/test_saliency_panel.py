@@ -223,7 +223,10 @@ def test_curves_are_drawn_when_asked_for(maps: Maps) -> None:
     chart = maps.root.locator(".js-plotly-plot")  # Plotly's own mark
     expect(chart).to_be_visible(timeout=60_000)
     eventually(lambda: maps.value("curves_status['state']") == "idle", maps.lab.page, what="the curves")
-    eventually(lambda: not blank(maps.lab.screenshot("curves", chart)), maps.lab.page, what="lines")
+    # Six maps, each walked both ways; one legend entry a map.
+    expect(chart.locator(".scatterlayer .trace path.js-line")).to_have_count(12)
+    expect(chart.locator(".legendtext")).to_have_count(6)
+    maps.lab.screenshot("curves", chart)
     expect(maps.root.get_by_text(re.compile(r"^ins 0\.\d{3}$"))).to_have_count(6)
     page = maps.lab.page
     size = page.viewport_size

@@ -7,6 +7,9 @@ lines, and the front end itself is a trait, which goes with its panel.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -55,5 +58,17 @@ def figure_widget() -> Any:
     class Figure(go.FigureWidget):  # type: ignore[misc]
         _esm = ONCE
         _bundle = bundle(str(go.FigureWidget._esm))
+
+        @contextmanager
+        def batch_update(self) -> Iterator[None]:
+            """As Plotly's; what a page begins with is then the figure as it is.
+
+            Plotly sends each change to the pages that have the figure, and the whole only to one that displays it
+            through IPython. A page that shows it inside a panel, or was loaded again, would begin with what it was.
+            """
+            with super().batch_update():
+                yield
+            self._widget_layout = deepcopy(self._layout_obj._props)
+            self._widget_data = deepcopy(self._data)
 
     return Figure
