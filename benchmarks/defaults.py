@@ -1,6 +1,6 @@
 """Which layers, how sparse, over how many augmentations: what the defaults were chosen by.
 
-    python benchmarks/defaults.py PLANTED --samples FOLDER --take 0:12
+    python benchmarks/defaults.py PLANTED --samples FOLDER --take 0:10
 
 PLANTED is what `spade-widgets plant` wrote; the photographs are stamped with its patches, and those that it was trained
 with are left out. Each row is a setting of `sw.trace` with `refined`: how often the trace names the dense network's
@@ -29,7 +29,8 @@ METHODS = ("saliency", "input_x_gradient", "integrated_gradients")
 #: (preset, augmentations) → the sparsities that are tried.
 SETTINGS: dict[tuple[str, int], tuple[float, ...]] = {
     ("third", 128): (0.8, 0.9, 0.95, 0.98),
-    ("third", 32): (0.9,),
+    ("third", 32): (0.9, 0.95),
+    ("third", 64): (0.95,),
     ("third", 256): (0.9,),
     ("late", 128): (0.8, 0.9, 0.95),
     ("all", 128): (0.8, 0.9),

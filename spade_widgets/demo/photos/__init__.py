@@ -27,7 +27,7 @@ NAME = "photograph classifier"
 #: Titles of the clean samples that it gets wrong by itself.
 WRONG = ["duck", "Chelsea the cat", "cow"]
 #: What a panel on it begins with: smaller pictures and fewer steps, in which the same things can be seen.
-BEGIN: dict[str, Any] = {"sparsity": 0.95, "augmentations": 128, "steps": 128, "size": 192}
+BEGIN: dict[str, Any] = {"sparsity": 0.95, "augmentations": 64, "steps": 128, "size": 192}
 
 _DATA = resources.files("spade_widgets.demo.photos").joinpath("data")
 

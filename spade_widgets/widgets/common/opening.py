@@ -46,7 +46,7 @@ class Opened:
     sample_code: dict[str, str]
     panel: str = "explorer"
     sparsity: float = 0.9
-    augmentations: int = 128
+    augmentations: int = 64
     steps: int = 256
     size: int | None = None
 

@@ -67,7 +67,7 @@ class Explorer(Panel, ExplorerWire):
         plan: layers and their sparsities, instead of a preset: the path of a JSON file that `spade-widgets tune` wrote,
             a dict, or a `SparsityPlan`. At a sparsity of 0.95, the default then, these numbers count as they are;
             others scale them together.
-        augmentations: a calibration's, at least 1. Default: 128; 256 for the emoji classifier.
+        augmentations: a calibration's, at least 1. Default: 64; 256 for the emoji classifier.
         steps: a visualization's, at least 1. Default: 256; 128 for the photograph classifier.
         size: a visualization's side in pixels. Default: the classifier's input size; 192 for the photograph classifier,
             whose pictures of that size show the same things sooner.
