@@ -82,7 +82,7 @@ def used(classifier: sw.ImageClassifier) -> None:
     for asked in (classifier, trace):
         assert sum(p.probability for p in sw.predict(asked, PICTURE)) == pytest.approx(1, abs=1e-3)
         assert sw.visualize(asked, "logit:1", steps=2).size == (32, 32)
-        assert np.abs(sw.saliency(asked, PICTURE, 1, method="integrated_gradients")).max() > 0
+        assert np.abs(sw.saliency(asked, PICTURE, 1, method="smoothgrad")).max() > 0
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -58,6 +58,7 @@ def test_independent_images_go_together(name: str) -> None:
     assert [len(batch) for batch in augment(made, PICTURE, 5, batch=4)] == [4, 1]
 
 
+@pytest.mark.filterwarnings("ignore:The map of")  # of how near 50 steps come to the sum
 @pytest.mark.parametrize("name", DEPENDENT)
 def test_dependent_ones_go_one_by_one(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
