@@ -61,9 +61,10 @@ def kept(method: Method, query: Query, options: Mapping[str, Any], found: Tensor
     if error > REFUSED * abs(whole) and (not integral or error > REFUSED_OF_MAGNITUDES * magnitudes):
         remedy = f"more steps than {options['steps']}, or another method" if integral else "another method"
         raise ModelError(f"{said} on {query.classifier.name}, so it would say nothing: choose {remedy}.")
-    share = f"it is off by {error / abs(whole):.0%}" if whole else "it is off by all of it"
-    remedy = f": more steps than {options['steps']} bring it closer" if integral else ": read it with care"
-    return f"{said}; {share}{remedy}."
+    # What matters first: a caption has room for a few words, the rest is shown when it is pointed at.
+    share = f"off by {error / abs(whole):.0%}" if whole else "off by all of it"
+    remedy = f"more steps than {options['steps']} bring it closer" if integral else "read it with care"
+    return f"Sum {share}: t{said[1:]}; {remedy}."
 
 
 def _logit(query: Query, x: Tensor) -> float:

@@ -186,7 +186,11 @@ export function Cell({ network, method, map, scale, masked, curved }: Props) {
           </button>
         </div>
         <Readout map={shown} sum={cell.sum} />
-        {shown !== null && cell.note && <div class="sw-sum-note">{cell.note}</div>}
+        {shown !== null && cell.note && (
+          <div class="sw-line sw-secondary sw-sum-note" title={cell.note}>
+            {cell.note}
+          </div>
+        )}
         <MetricsLines metrics={cell.metrics} masked={masked} curved={curved} />
         {panel.look.value.scale === "own" && <ColorBar scale={scale} clip={panel.look.value.clip} />}
       </figcaption>
