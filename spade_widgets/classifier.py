@@ -303,13 +303,13 @@ class ImageClassifier:
         def fresh() -> nn.Module:
             return shared_copy(self._model)
 
-        check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
+        tried = check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
         if len(self.mean) > 1 and self._colours.grey and not runs_on(fresh(), self._blank()):
             one = self._blank()[:, :1]
             if runs_on(fresh(), one):
                 self._colours = self._colours.first()
-                check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
-        return look(fresh, self._blank(), self._noise(), self.name)
+                tried = check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
+        return look(tried, fresh, self._blank(), self._noise(), self.name)
 
     def _noise(self) -> Tensor:
         """An image that is unlike the grey one at every pixel, normalised."""

@@ -15,13 +15,16 @@ from spade_widgets.errors import ModelError
 from spade_widgets.network.copies import shared_copy, unwrapped
 
 
-def check_copies(model: nn.Module, images: Tensor, name: str) -> None:
+def check_copies(model: nn.Module, images: Tensor, name: str) -> nn.Module:
     """Whether a copy's logits are right, and the model's weights stay as they are.
 
     Args:
         model: the user's; it is read only.
         images: (2, c, h, w), unlike each other, as the model takes them.
         name: the model's, for errors.
+
+    Returns:
+        The copy that was tried: whatever it is given, it answers as a fresh one would.
 
     Raises:
         ModelError: if a forward pass writes into weights, or the logits of an image depend on those seen before, or
@@ -43,14 +46,16 @@ def check_copies(model: nn.Module, images: Tensor, name: str) -> None:
                 f"{name} writes into its weights '{path}' in a forward pass, which would change your model: let it "
                 "compute with a changed copy of them instead, or apply the change once, beforehand."
             )
+    twin = shared_copy(model)
     if first is None:
-        return  # it cannot be run on such images, of which the first look says why
-    second = _answers(shared_copy(model), two, one)
+        return twin  # it cannot be run on such images, of which the first look says why
+    second = _answers(twin, two, one)
     if second is None or not all(_close(a, b) for a, b in zip(first, second[::-1], strict=True)):
         raise ModelError(
             f"{name} gives an image other logits after it has seen another one, so a copy of it cannot answer as it "
             "does: let its forward pass begin with nothing that an earlier one has left."
         )
+    return twin
 
 
 def _answers(module: nn.Module, *images: Tensor) -> list[list[Tensor]] | None:

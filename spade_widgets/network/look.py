@@ -16,17 +16,18 @@ from spade_widgets.network.wrapping import of_input, of_output, of_sigmoids
 Fresh = Callable[[], nn.Module]
 
 
-def look(fresh: Fresh, blank: Tensor, noise: Tensor, name: str) -> tuple[Answer, Tensor]:
+def look(module: nn.Module, fresh: Fresh, blank: Tensor, noise: Tensor, name: str) -> tuple[Answer, Tensor]:
     """How logits are had from what the model gives, and those of the first image, (1, classes).
 
     Args:
+        module: a copy of the model that answers alike however often it is run.
+        fresh: more copies, to be changed.
         blank, noise: two unlike images (1, c, h, w), as the model takes them.
         name: the model's, for errors.
 
     Raises:
         ModelError: if the model cannot be run on the first, or gives on it nothing that logits can be had from.
     """
-    module = fresh()
     out: object
     try:
         with torch.no_grad():
@@ -48,14 +49,16 @@ def look(fresh: Fresh, blank: Tensor, noise: Tensor, name: str) -> tuple[Answer,
         raise ModelError(
             f"{name} gives NaN or infinite logits on a grey image{_broken(module)}, so nothing can be said about it."
         )
-    other = _numbers(fresh, noise, place)
+    other = _numbers(module, noise, place)
     values = [found, *([other] if other is not None and other.shape == found.shape else [])]
-    kind = kind_of(torch.cat(values), lambda: _numbers(fresh, blank, place, gradient=True))
+    kind = kind_of(torch.cat(values), lambda: _numbers(module, blank, place, gradient=True))
     if kind == "sigmoids":
         raise ModelError(of_sigmoids(name))
     with torch.no_grad():
         arranged = picked(out, place).shape != found.shape
-        answer = without_last(Answer(place, kind, arranged), fresh(), blank)
+        answer = Answer(place, kind, arranged)
+        if answer != Answer():
+            answer = without_last(answer, fresh(), blank)
         if answer != Answer():
             found = answer.attach(fresh())(blank)
     return answer, found
@@ -77,11 +80,11 @@ def independent(fresh: Fresh, blank: Tensor, noise: Tensor, alone: Tensor) -> bo
     return among_others(run, torch.cat([blank, noise]), alone)
 
 
-def _numbers(fresh: Fresh, image: Tensor, place: str | int | None, *, gradient: bool = False) -> Tensor | None:
+def _numbers(module: nn.Module, image: Tensor, place: str | int | None, *, gradient: bool = False) -> Tensor | None:
     """What the model gives for an image, (1, k), with its history where it has one; None where it is something else."""
     with torch.inference_mode(False), torch.set_grad_enabled(gradient):
         x = image.clone().requires_grad_(gradient)
-        return rows(picked(fresh()(x * 1), place), 1)  # not the leaf itself: a model may write into its input
+        return rows(picked(module(x * 1), place), 1)  # not the leaf itself: a model may write into its input
 
 
 def _broken(model: nn.Module) -> str:
