@@ -24,7 +24,7 @@ def model_errors(what: str = "") -> Iterator[None]:
 
     Raises:
         ModelError: names the layer and quotes the exception's last line. An exception that comes neither from within a
-            module nor from a gradient through one is let through as it is.
+            module nor from a gradient through one is let through as it is, and so is memory that runs out.
     """
     try:
         yield
@@ -37,8 +37,8 @@ def model_errors(what: str = "") -> Iterator[None]:
 
 def blame(error: Exception, what: str = "") -> ModelError | None:
     """The sentence for an exception that a model's forward pass or gradient ended with; None if it was neither's."""
-    if isinstance(error, SpadeError):
-        return None
+    if isinstance(error, SpadeError | MemoryError | torch.OutOfMemoryError):
+        return None  # memory that runs out in a layer is no fault of the layer's
     modules, backward = _passed(error.__traceback__)
     said = _last_line(error)
     if _NO_GRADIENT in said and (modules or backward):
@@ -47,7 +47,7 @@ def blame(error: Exception, what: str = "") -> ModelError | None:
             "inference_mode and detach out of its forward pass, or choose a method that works without gradients."
         )
     if not modules and not backward:
-        return ModelError(f"{what} cannot be applied to this model: {said}.") if what and _is_torchs(error) else None
+        return None  # it may be our own
     if not modules:
         hint = "; let the model's layers not write into their inputs (inplace, +=)" if _IN_PLACE in said else ""
         return ModelError(f"{what or 'The model'} fails in the backward pass: {said}{hint}.")
@@ -57,10 +57,6 @@ def blame(error: Exception, what: str = "") -> ModelError | None:
     name = type(root).__name__
     begin = f"{what} cannot be applied to {name}, which fails" if what else f"{name} fails"
     return ModelError(f"{begin} {where}: {said}.")
-
-
-def _is_torchs(error: Exception) -> bool:
-    return isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError)
 
 
 def _passed(traceback: TracebackType | None) -> tuple[list[nn.Module], bool]:

@@ -20,6 +20,9 @@ from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import ModelError
 from spade_widgets.pruning.plans.plan import late
 
+#: Random weights on small images make integrals coarse: `test_promise.py` looks at what is said then.
+pytestmark = pytest.mark.filterwarnings("ignore::spade_widgets.attribution.promise.SumWarning")
+
 #: One of each family that is put together in another way; the others are for `make test-all`.
 SAMPLED = (
     "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "mnasnet0_5", "mobilenet_v3_small",

@@ -43,7 +43,7 @@ from spade_widgets.visualization import Renderer
 def forbidden(*_, **__):
     raise AssertionError("this should have been found")
 
-Renderer.step = attribute.saliency_steps = forbidden
+Renderer.step = attribute.noted_steps = forbidden
 prune, pruned = Pruner.prune, []
 
 def noted(self, calibration, plans):

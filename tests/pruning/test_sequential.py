@@ -295,16 +295,16 @@ def test_activations_that_are_not_finite(picture: sw.Sample) -> None:
 
 def test_a_network_that_runs_otherwise_when_it_is_pruned(picture: sw.Sample) -> None:
     class Fickle(nn.Module):
-        """Uses its middle layer twice, and but once as soon as its stem has another weight."""
+        """Uses its middle layer twice, and but once as soon as its stem has other weights."""
 
         def __init__(self) -> None:
             super().__init__()
             self.stem, self.middle, self.fc = nn.Conv2d(3, 4, 3), nn.Linear(4, 4), nn.Linear(4, 3)
-            self.address = self.stem.weight.data_ptr()
+            self.dense = list(self.stem.weight.untyped_storage())
 
         def forward(self, x: Tensor) -> Tensor:
             x = self.stem(x).mean((2, 3))
-            for _ in range(2 if self.stem.weight.data_ptr() == self.address else 1):
+            for _ in range(2 if list(self.stem.weight.untyped_storage()) == self.dense else 1):
                 x = self.middle(x)
             return self.fc(x)
 

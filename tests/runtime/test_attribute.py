@@ -57,13 +57,13 @@ def session(tiny: ImageClassifier) -> Session:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Every map that was begun: the network's kind, and the method."""
     begun: list[tuple[str, str]] = []
-    plain = module.saliency_steps
+    plain = module.noted_steps
 
     def counted(network: Any, sample: Any, target: Any, method: str, **options: Any) -> Any:
         begun.append(("dense" if isinstance(network, ImageClassifier) else "sparse", method))
         return plain(network, sample, target, method, **options)
 
-    monkeypatch.setattr(module, "saliency_steps", counted)
+    monkeypatch.setattr(module, "noted_steps", counted)
     return begun
 
 

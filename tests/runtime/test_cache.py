@@ -91,7 +91,7 @@ def nothing_computed() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Pruner, "prune", forbidden)
         patch.setattr(Renderer, "step", forbidden)
-        for name in ("saliency_steps", "curve_steps"):
+        for name in ("noted_steps", "curve_steps"):
             patch.setattr(attributing, name, forbidden)
         patch.setattr("spade_widgets.runtime.tracing.stages", forbidden)
         yield

@@ -78,7 +78,7 @@ def test_it_is_of_the_dense_models_class(trace: Trace) -> None:
 
 def test_it_shares_what_it_does_not_change(trace: Trace) -> None:
     def storages(module: nn.Module) -> dict[str, int]:
-        return {name: t.untyped_storage().data_ptr() for name, t in module.state_dict(keep_vars=True).items()}
+        return {name: t.untyped_storage().data_ptr() for name, t in module.named_parameters()}
 
     module, again = trace.module(), trace.module()
     mine, theirs = storages(module), storages(trace.dense._model)
@@ -88,6 +88,9 @@ def test_it_shares_what_it_does_not_change(trace: Trace) -> None:
     assert {mine[name] for name in changed} == own
     assert not own & set(theirs.values())
     assert storages(again) == mine  # a second one costs no memory either
+    for (name, ours), dense in zip(module.named_buffers(), trace.dense._model.buffers(), strict=True):
+        assert ours.data_ptr() != dense.data_ptr() or not ours.numel(), name  # a forward pass may write into them
+        assert torch.equal(ours, dense)
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda module: unpickled(pickled(module))], ids=["copy", "pickle"])

@@ -46,7 +46,7 @@ def test_a_saliency_panel_finds_what_another_has_kept(
     settle(first)
     first.session.cache.flush()
     assert kinds(tmp_path) == {"trace", "map"}
-    monkeypatch.setattr("spade_widgets.runtime.attribute.saliency_steps", None)
+    monkeypatch.setattr("spade_widgets.runtime.attribute.noted_steps", None)
     second = make_saliency(cache=tmp_path)
     settle(second)
     maps = second.maps()
