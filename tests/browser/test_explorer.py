@@ -291,6 +291,7 @@ def test_a_reloaded_page_shows_the_last_state_and_goes_on(panel: Panel) -> None:
     expect(panel.samples.get_by_role("radio").nth(3)).to_have_attribute("aria-checked", "true")
     panel.open_chart()
     _assert_a_bar_a_layer(panel, "chart-reloaded")
+    panel.root.get_by_text("What is left").click()
 
     panel.choose_sample(5)
     panel.await_pictures()
