@@ -10,36 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from network.small import Then, network
 from torch import Tensor, nn
 
 import spade_widgets as sw
-
-
-class Then(nn.Module):
-    """A function as a module."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: Any) -> Any:
-        return self.function(x)
-
-
-def network(channels: int = 3, classes: int = 4, scale: float = 60.0) -> nn.Sequential:
-    torch.manual_seed(classes)
-    model = nn.Sequential(
-        nn.Conv2d(channels, 8, 3, stride=2),
-        nn.ReLU(),
-        nn.Conv2d(8, 16, 3, stride=2),
-        nn.ReLU(),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(16, classes),
-    )
-    with torch.no_grad():
-        model[6].weight *= scale
-    return model.eval()
 
 
 def small(image: Any) -> Tensor:
