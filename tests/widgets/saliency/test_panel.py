@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,15 @@ def test_what_is_on_screen_is_what_the_plain_calls_give(saliency: SaliencyPanel,
     made: dict[str, Any] = {"panel": saliency}
     exec(saliency.code, made)
     assert all(np.array_equal(made["maps"][cell], maps[cell]) for cell in maps)
+
+
+def test_a_sum_that_is_off_is_said_under_its_map(saliency: SaliencyPanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(saliency)
+    assert not saliency.cells["dense/saliency"]["note"]
+    monkeypatch.setattr(sys.modules["spade_widgets.attribution.saliency"], "kept", lambda *_: "Sum off by 3%.")
+    saliency.sample = "second"
+    settle(saliency)
+    assert {cell["note"] for cell in saliency.cells.values() if cell["state"] == "done"} == {"Sum off by 3%."}
 
 
 def test_metrics_where_a_mask_is_known(saliency: SaliencyPanel) -> None:
