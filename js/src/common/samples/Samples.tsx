@@ -1,4 +1,5 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { sampleNames } from "../../lib/sampleNames";
 import { useBlobUrl } from "../hooks/useBlobUrl";
 import { PlusIcon } from "../parts/icons";
 import { TileGrid } from "../parts/TileGrid";
@@ -9,12 +10,12 @@ import { addFiles } from "./addFiles";
 /** Pixels kept free around the chosen thumbnail, for its outline. */
 const EDGE = 6;
 
-function Thumbnail({ sample }: { sample: SampleInfo }) {
+function Thumbnail({ sample, name }: { sample: SampleInfo; name: string }) {
   const url = useBlobUrl(sample.thumb);
   return (
     <>
       <span class="sw-tile-image">{url && <img src={url} alt="" draggable={false} />}</span>
-      <span class="sw-tile-text">{sample.label || sample.title}</span>
+      <span class="sw-tile-text">{name}</span>
     </>
   );
 }
@@ -81,6 +82,7 @@ export function Samples({ fixed = false }: { fixed?: boolean }) {
     return () => observer.disconnect();
   }, [selected, samples]);
 
+  const names = useMemo(() => sampleNames(samples), [samples]);
   const current = samples.find((sample) => sample.id === selected);
   return (
     <section class="sw-samples" aria-labelledby={panel.id("samples")}>
@@ -98,7 +100,7 @@ export function Samples({ fixed = false }: { fixed?: boolean }) {
           titleOf={nameOf}
           onSelect={(sample) => panel.connection.setSoon("sample_id", sample.id)}
         >
-          {(sample) => <Thumbnail sample={sample} />}
+          {(sample) => <Thumbnail sample={sample} name={names.get(sample.id) ?? ""} />}
         </TileGrid>
       </div>
       <p class="sw-line sw-secondary" title={current && nameOf(current)}>
