@@ -16,11 +16,13 @@ from spade_widgets.pruning.plans.plan import head
 from spade_widgets.runtime.ahead import ahead
 from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.drawing import Drawing, check_image, check_pictures
-from spade_widgets.runtime.explore import Event, Selection, Which, begun, explore
+from spade_widgets.runtime.explore import Event, Selection, Which, Working, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
-from spade_widgets.sample import Source
+from spade_widgets.sample import Sample, Source
+from spade_widgets.widgets.common.follow import following, follows
+from spade_widgets.widgets.common.observers import refuse_waiting
 from spade_widgets.widgets.common.opening import Model, open_panel
 from spade_widgets.widgets.common.panel import Panel
 from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
@@ -59,7 +61,8 @@ class Explorer(Panel, ExplorerWire):
         class_names, preprocess: see `ImageClassifier`.
         sparsity: to begin with, in [0, 1). Default: 0.95 for the photograph classifier, 0.9 for others
             (docs/RESULTS.md).
-        neuron: to begin with. Default: the logit of the class that the first sample is taken for.
+        neuron: to begin with. Default: the logit of the class that the first sample is taken for; another sample's
+            class follows with the sample, until a neuron is chosen.
         preset, pattern, solver: how to prune, to begin with. Default: the last third of the blocks and the head.
         fidelity: in (0, 1], instead of a sparsity: the sparsest trace that keeps the prediction is looked for, as
             `sw.trace` does; `sparsity` then goes where it was found. Set the sparsity, and it is None again.
@@ -90,6 +93,7 @@ class Explorer(Panel, ExplorerWire):
     DRAWS = ("centre",)
 
     _screen: Screen
+    _chosen_neuron: str | None = None  # until a user chooses one, it is the class that the sample is taken for
 
     def __init__(
         self,
@@ -133,8 +137,9 @@ class Explorer(Panel, ExplorerWire):
         hidden = [layer.name for layer in classifier.layers() if layer.name != head(classifier)]
         maps = [name for name in hidden if classifier.layer(name).size != (1, 1)]
         if neuron is None:
-            best = int(session.probabilities(classifier, first).argmax())
-            neuron = classifier.neuron(f"logit:{best}")
+            neuron = predicted_class(session, first)
+        else:
+            self._chosen_neuron = str(neuron)
         pruning = asked_pruning(
             Pruning(opened.sparsity),
             sparsity=sparsity,
@@ -227,6 +232,7 @@ class Explorer(Panel, ExplorerWire):
             InputError: if something given cannot be used, the file would be too large, or cannot be written.
             SpadeError: if something cannot be computed.
         """
+        refuse_waiting("export_html", on_worker=self.session.worker.here)
         place = check_place(path, max_mb, overwrite=overwrite)
         session, selection = self.session, self._selection()
         lesson = Lesson(
@@ -246,7 +252,11 @@ class Explorer(Panel, ExplorerWire):
         """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most.
 
         That is what the centre shows: pictures, maps, or both.
+
+        Raises:
+            InputError: within an observer, which the panel's work itself waits for.
         """
+        refuse_waiting("wait", on_worker=self.session.worker.here)
         deadline = None if timeout is None else time.monotonic() + timeout
 
         def left() -> float | None:
@@ -284,7 +294,11 @@ class Explorer(Panel, ExplorerWire):
 
     @t.validate(*SELECTION, "centre")
     def _check(self, proposal: Any) -> Any:
-        return self._accepted(proposal["trait"].name, proposal["value"])
+        name = proposal["trait"].name
+        value = self._accepted(name, proposal["value"])
+        if name == "neuron" and self._open and not follows():  # also where it is chosen as it is
+            self._chosen_neuron = value
+        return value
 
     def _accepted(self, name: str, value: Any) -> Any:
         if name == "centre":
@@ -342,9 +356,22 @@ class Explorer(Panel, ExplorerWire):
 
     def _events(self, selection: Selection) -> Iterator[Event]:
         self.session.worker.cancel((self, "ahead"))
+        if self._chosen_neuron is None:
+            wanted = predicted_class(self.session, selection.sample)
+            if wanted != selection.neuron:
+                self._follow_prediction(str(wanted))
+                yield Working("predicting", 0, 1)
+                return  # by now there is another job in the place of this one
         yield from explore(self.session, selection, self._screen.on_screen)
         if selection.pruning.fidelity is None:
             self._besides("ahead", self._ahead(selection), idle=True)
+
+    def _follow_prediction(self, neuron: str) -> None:
+        with following():
+            self.neuron = neuron
+        chosen = self._chosen_neuron
+        if chosen is not None and chosen != self.neuron:
+            self.neuron = chosen  # a user has chosen one in this very moment
 
     def _ahead(self, selection: Selection) -> Steps:
         """Neighbouring sparsities, while the worker has nothing else to do."""
@@ -368,3 +395,9 @@ class Explorer(Panel, ExplorerWire):
     def _picture(self, which: Which) -> Image.Image | None:
         renderer = begun(self.session, self._selection())[which]
         return renderer.sheet() if renderer else None
+
+
+def predicted_class(session: Session, sample: Sample) -> Neuron:
+    """The logit of the class that the classifier takes the sample for."""
+    best = int(session.probabilities(session.classifier, sample).argmax())
+    return session.classifier.neuron(f"logit:{best}")

@@ -107,6 +107,56 @@ def test_it_begins_with_the_class_of_the_first_sample_and_the_last_maps(panel: E
     assert panel.sample.title == "first"
 
 
+@pytest.fixture
+def unlike(make: Make, tiny: ImageClassifier) -> Explorer:
+    """A panel whose first sample is taken for another class than some other one is."""
+    colours = ["white", "black", "red", "lime", "blue", "yellow", "cyan", "magenta"]
+    plain = [sw.Sample(Image.new("RGB", (32, 32), colour), colour) for colour in colours]
+    said = [sw.predict(tiny, sample)[0].name for sample in plain]
+    other = next(i for i, name in enumerate(said) if name != said[0])
+    return make(tiny, samples=[plain[0], plain[other]])
+
+
+def test_the_predicted_class_follows_until_a_neuron_is_chosen(unlike: Explorer, tiny: ImageClassifier) -> None:
+    def predicted() -> str:
+        return f"logit:{sw.predict(tiny, unlike.sample)[0].name}"
+
+    settle(unlike)
+    first = unlike.neuron
+    for number in (1, 0, 1):
+        unlike.sample = number
+        settle(unlike)
+        assert unlike.neuron == predicted()
+        assert (unlike.neuron == first) == (number == 0)
+        assert unlike.dense["neuron"] == unlike.sparse["neuron"] == unlike.neuron
+        assert unlike.neuron in unlike.code
+    unlike.neuron = predicted()  # chosen as it is
+    unlike.sample = 0
+    settle(unlike)
+    assert unlike.neuron != predicted()
+
+
+def test_a_neuron_chosen_on_the_page_or_at_first_stays(make: Make, unlike: Explorer, tiny: ImageClassifier) -> None:
+    settle(unlike)
+    chosen = unlike.neuron
+    unlike.set_state({"neuron": chosen})
+    named = make(tiny, samples=unlike.session.samples, neuron=chosen)
+    for panel in (unlike, named):
+        panel.sample = 1
+        settle(panel)
+        assert panel.neuron == chosen
+
+
+def test_a_refused_neuron_is_no_choice(unlike: Explorer) -> None:
+    settle(unlike)
+    before = unlike.neuron
+    with pytest.raises(InputError):
+        unlike.neuron = "logit:nobody"
+    unlike.sample = 1
+    settle(unlike)
+    assert unlike.neuron != before
+
+
 def test_samples_are_chosen_in_many_ways(panel: Explorer, tmp_path: Path) -> None:
     first, second = panel.session.samples
     ways: list[tuple[Any, Any]] = [
