@@ -3,6 +3,7 @@
 import { type ComponentChild, render as renderTree } from "preact";
 import { followTheme } from "../lib/pageTheme";
 import { watchVisibility } from "./hooks/watchVisibility";
+import { keepKeys } from "./keepKeys";
 import { type AnyModel, connect, type Host } from "./model";
 import { createState, PanelContext, type PanelState } from "./state";
 import type { CommonTraits } from "./wire";
@@ -26,16 +27,9 @@ export function mount<T extends CommonTraits, M extends object>(
 ): () => void {
   const root = document.createElement("div");
   root.className = "sw-root";
-  // The Lab's keyboard shortcuts and its context menu have no business inside the panel.
-  root.dataset.lmSuppressShortcuts = "true";
+  // The Lab's context menu has no business inside the panel.
   root.dataset.jpSuppressContextMenu = "";
-  const stop = (event: Event) => event.stopPropagation();
-  root.addEventListener("keydown", stop);
-  // Notebook 7 hears a key before the page does, and asks nobody but the element that has the focus.
-  const claim = ({ target }: FocusEvent) => {
-    if (target instanceof HTMLElement) target.dataset.lmSuppressShortcuts = "true";
-  };
-  root.addEventListener("focusin", claim);
+  const release = keepKeys(root);
   const unfollow = followTheme(root);
   el.append(root);
 
@@ -50,8 +44,7 @@ export function mount<T extends CommonTraits, M extends object>(
     unwatch();
     renderTree(null, root);
     connection.dispose();
-    root.removeEventListener("keydown", stop);
-    root.removeEventListener("focusin", claim);
+    release();
     unfollow();
     root.remove();
   };
