@@ -104,6 +104,11 @@ class Worker:
             if job is not None and job is not self._favourite and not job.idle:
                 self._favour(job)
 
+    @property
+    def here(self) -> bool:
+        """Whether the caller is on the worker's thread."""
+        return threading.current_thread() is self._thread
+
     def look_again(self) -> None:
         """A job that was held may run now."""
         with self._changed:

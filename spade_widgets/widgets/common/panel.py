@@ -31,6 +31,7 @@ from spade_widgets.widgets.common.estimates import estimates
 from spade_widgets.widgets.common.follow import following, follows
 from spade_widgets.widgets.common.images import thumbnail
 from spade_widgets.widgets.common.link import Link
+from spade_widgets.widgets.common.observers import alone, notifying, refuse_waiting
 from spade_widgets.widgets.common.opening import Opened
 from spade_widgets.widgets.common.plans import read_plan
 from spade_widgets.widgets.common.screen import PanelScreen
@@ -119,7 +120,7 @@ class Panel(PanelWire):
             disk.tell(self._warn)
         self._open = True
         self.observe(self._selected, self.SELECTS)
-        self.on_msg(self._message)
+        self.on_msg(self._hear)
         if linked is not None:
             link = Link(linked, self, LINKED)
             for panel in (self, linked):
@@ -208,7 +209,12 @@ class Panel(PanelWire):
         return self.session.known_trace(self.sample, self._pruning())
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most."""
+        """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most.
+
+        Raises:
+            InputError: within an observer, which the panel's work itself waits for.
+        """
+        refuse_waiting("wait", on_worker=self.session.worker.here)
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._awaited():
             while (job := self._job) is not None:
@@ -238,8 +244,9 @@ class Panel(PanelWire):
             for link in self._links:
                 link.end()
             self._links.clear()
-        super().close()
-        self.layout.close()  # a widget of its own, which ipywidgets would keep for good
+        with notifying():
+            super().close()
+            self.layout.close()  # a widget of its own, which ipywidgets would keep for good
 
     # What is accepted
 
@@ -279,6 +286,10 @@ class Panel(PanelWire):
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """What the page sets. Bad input is said in `error`, and the page gets the value that still holds."""
         problems = []
+        with alone():
+            self._set_from_page(sync_data)
+
+    def _set_from_page(self, sync_data: Mapping[str, Any]) -> None:
         ours = (*self.SELECTS, *self.SETS)
         # The pattern and the plan first: they are checked against the layers when the preset that uses them comes.
         for name in sorted(sync_data, key=lambda n: n not in ("pattern", "plan")):
@@ -396,6 +407,10 @@ class Panel(PanelWire):
         return self.session.worker.submit((self, name), steps, self._say, idle=idle, runs=self._worthwhile)
 
     def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+    def _hear(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
+        with alone():
+            self._message(widget, content, buffers)
+
         """A message from the page. Nothing is computed here: the kernel's own thread waits for it."""
         kind = content.get("type")
         if kind == "stop":

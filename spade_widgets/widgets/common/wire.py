@@ -14,6 +14,7 @@ from spade_widgets.pruning.plans.plan import DEFAULT
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
+from spade_widgets.widgets.common.observers import guard, notifying
 from spade_widgets.widgets.common.views import Views
 
 STATIC = Path(__file__).parents[1] / "static"
@@ -81,6 +82,15 @@ class PanelWire(anywidget.AnyWidget):
     ).tag(sync=True)
     error = t.Unicode("").tag(sync=True)
     code = t.Unicode("").tag(sync=True)
+
+    def observe(self, handler: Any, names: Any = t.All, type: str = "change") -> None:  # noqa: A002 - its name
+        """As any widget's. What a user's handler raises never ends the panel's work; see `observers`."""
+        super().observe(guard(handler), names, type)
+
+    def notify_change(self, change: Any) -> None:
+        """As any widget's; what users' handlers raise comes out last."""
+        with notifying():
+            super().notify_change(change)
 
     def found(self, sample: Sample, pruning: Pruning, sparsity: float) -> None:
         """A trace that keeps the prediction was found: the slider goes there, if it is still asked for."""

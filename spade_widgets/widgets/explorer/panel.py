@@ -22,7 +22,7 @@ from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample, Source
 from spade_widgets.widgets.common.follow import following, follows
-from spade_widgets.widgets.common.observers import refuse_waiting
+from spade_widgets.widgets.common.observers import notifying, refuse_waiting
 from spade_widgets.widgets.common.opening import Model, open_panel
 from spade_widgets.widgets.common.panel import Panel
 from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
@@ -284,11 +284,12 @@ class Explorer(Panel, ExplorerWire):
 
     def close(self) -> None:
         """Take the panel off the screen and drop its work."""
-        super().close()
-        if self._open:
-            for part in (self.chart, self.saliency_panel):
-                if part is not None:
-                    part.close()
+        with notifying():
+            super().close()
+            if self._open:
+                for part in (self.chart, self.saliency_panel):
+                    if part is not None:
+                        part.close()
 
     # What is accepted, and what happens then
 

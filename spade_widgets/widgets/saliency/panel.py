@@ -22,6 +22,7 @@ from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Source
+from spade_widgets.widgets.common.observers import notifying
 from spade_widgets.widgets.common.opening import Model, open_panel, open_session
 from spade_widgets.widgets.common.panel import ORDER, Panel
 from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
@@ -207,9 +208,10 @@ class SaliencyPanel(Panel, SaliencyWire):
 
     def close(self) -> None:
         """Take the panel off the screen and drop its work."""
-        super().close()
-        if self._open and self.curves is not None:
-            self.curves.close()
+        with notifying():
+            super().close()
+            if self._open and self.curves is not None:
+                self.curves.close()
 
     # What is accepted, and what happens then
 
