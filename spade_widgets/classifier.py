@@ -57,6 +57,7 @@ class ImageClassifier:
         answer: how logits are had from what the model gives.
         independent: whether an image's logits are the same alone and among others. If not, as with batch statistics,
             all that can is run one image at a time, which is slow, and the rest is refused.
+        remarks: a sentence for each of these two that is not as usual; the panels show them.
 
     Raises:
         ModelError: if it is no `nn.Module`, fails on a preprocessed image, gives NaN or infinite logits or what no
@@ -86,10 +87,11 @@ class ImageClassifier:
         self.answer, logits = self._look()
         self.class_names = in_order(class_names, logits.shape[1])
         self.independent = independent(self.module, self._blank(), self._noise(), logits)
-        if self.answer.said:
-            log.warning("%s %s.", self.name, self.answer.said)
-        if not self.independent:
-            log.warning("%s %s.", self.name, ALONE)
+        self.remarks = tuple(
+            f"{self.name} {said}." for said in (self.answer.said, not self.independent and ALONE) if said
+        )
+        for remark in self.remarks:
+            log.warning("%s", remark)
 
     @classmethod
     def from_torchvision(

@@ -7,6 +7,8 @@ export interface AppInfo {
   /** Height and width of what the classifier sees, in pixels. */
   input: [number, number];
   weights: number;
+  /** Sentences about what was found of the model and is not as usual: it ends in a softmax, … */
+  remarks?: string[];
   classes: string[];
   version: string;
 }

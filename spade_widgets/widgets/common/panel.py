@@ -102,6 +102,7 @@ class Panel(PanelWire):
                 "title": classifier.name,
                 "input": list(classifier.input_size),
                 "weights": classifier.weights,
+                "remarks": list(classifier.remarks),
                 "classes": list(classifier.class_names),
                 "version": spade_widgets.__version__,
             },

@@ -41,6 +41,8 @@ def facts(panel: PanelWire) -> dict[str, str]:
         facts["Trace"] = f"{trace['kept']:,} of {trace['total']:,} weights kept; {says}"
         if trace["fidelity"] is not None:
             facts["Sparsity"] += f", {kept_prediction(trace)}"
+    if app["remarks"]:
+        facts["Classifier"] += f" ({' '.join(app['remarks'])})"
     facts["Made with"] = f"spade_widgets {app['version']}"
     return facts
 

@@ -157,6 +157,28 @@ def test_a_refused_neuron_is_no_choice(unlike: Explorer) -> None:
     assert unlike.neuron != before
 
 
+class AmongOthers(nn.Module):
+    """Logits that depend on the other images."""
+
+    def forward(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits - logits.mean(0) / 2
+
+
+def test_what_is_not_as_usual_about_the_model_is_said(make: Make, tiny_model: nn.Module, tiny: ImageClassifier) -> None:
+    def remarks(*ends: nn.Module) -> list[str]:
+        model = nn.Sequential(tiny_model, *ends).eval()
+        panel = make(model, class_names=list("abcde"), preprocess=tiny._preprocess)
+        said = list(panel.app["remarks"])
+        settle(panel)
+        assert all(remark in panel._still().facts["Classifier"] for remark in said)
+        return said
+
+    assert remarks() == []
+    assert [remark.split(":")[0] for remark in remarks(nn.Softmax(1))] == ["Sequential ends in a softmax"]
+    (alone,) = remarks(AmongOthers())
+    assert "one image at a time, which is slow" in alone
+
+
 def test_samples_are_chosen_in_many_ways(panel: Explorer, tmp_path: Path) -> None:
     first, second = panel.session.samples
     ways: list[tuple[Any, Any]] = [

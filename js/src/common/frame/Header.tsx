@@ -3,6 +3,7 @@ import { copyText } from "../../lib/clipboard";
 import { short } from "../../lib/format";
 import { ExpandIcon } from "../parts/icons";
 import { usePanel } from "../state";
+import { Remarks } from "./Remarks";
 import { StatusChip } from "./StatusChip";
 
 function CopyCode() {
@@ -95,15 +96,18 @@ export function Summary() {
 
 export function Header({ title, ...parts }: Parts & { title: string }) {
   return (
-    <header class="sw-header">
-      <h2>{title}</h2>
-      <Summary />
-      <div class="sw-actions">
-        <StatusChip />
-        <StopResume {...parts} />
-        <CopyCode />
-        <Expand />
-      </div>
-    </header>
+    <>
+      <header class="sw-header">
+        <h2>{title}</h2>
+        <Summary />
+        <div class="sw-actions">
+          <StatusChip />
+          <StopResume {...parts} />
+          <CopyCode />
+          <Expand />
+        </div>
+      </header>
+      <Remarks />
+    </>
   );
 }

@@ -4,6 +4,7 @@ import type { ExplorerMessage, Traits } from "../../common/explorer/wire";
 import { Announcer } from "../../common/frame/Announcer";
 import { ErrorLine } from "../../common/frame/ErrorLine";
 import { Expand, Summary } from "../../common/frame/Header";
+import { Remarks } from "../../common/frame/Remarks";
 import { Pictures } from "../../common/pictures/Pictures";
 import { NeuronPredictions } from "../../common/predictions/NeuronPredictions";
 import { Samples } from "../../common/samples/Samples";
@@ -35,6 +36,7 @@ export function Lesson({
             <Expand />
           </div>
         </header>
+        <Remarks />
         <ErrorLine />
         <div class="sw-columns">
           <div class="sw-column sw-column-sample">

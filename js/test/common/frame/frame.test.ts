@@ -79,3 +79,14 @@ test("the code is copied the old way where the new one is refused", async () => 
     "The code that reproduces the screen is copied.",
   );
 });
+
+test("what is not as usual about the model is said below the header", async () => {
+  const panel = await show();
+  expect(panel.el.querySelector(".sw-remark")).toBeNull();
+  await panel.receive("app", {
+    ...traits.app,
+    remarks: ["emblems ends in a softmax.", "One image at a time."],
+  });
+  const said = [...panel.el.querySelectorAll(".sw-remark")].map((line) => line.textContent);
+  expect(said).toEqual(["emblems ends in a softmax.", "One image at a time."]);
+});
