@@ -27,6 +27,7 @@ export function mount<T extends CommonTraits, M extends object>(
 ): () => void {
   const root = document.createElement("div");
   root.className = "sw-root";
+  el.classList.add("sw-view");
   // The Lab's context menu has no business inside the panel.
   root.dataset.jpSuppressContextMenu = "";
   const release = keepKeys(root);
@@ -47,5 +48,6 @@ export function mount<T extends CommonTraits, M extends object>(
     release();
     unfollow();
     root.remove();
+    el.classList.remove("sw-view");
   };
 }
