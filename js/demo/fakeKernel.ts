@@ -2,6 +2,7 @@
 
 import { defaults, type Selection, type Traits } from "../src/common/explorer/wire";
 import type { Which } from "../src/common/wire";
+import type { Bytes } from "../src/lib/bytes";
 import { FakeModel } from "./fakeModel";
 import { mapCanvas, png, sampleCanvas, visualization } from "./pictures";
 
@@ -49,11 +50,13 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
     ? Array.from({ length: 1000 }, (_, index) => names[index] ?? `class of things number ${index}`)
     : names;
   const canvases = new Map<string, OffscreenCanvas>();
+  const thumbs: Bytes[] = [];
   const samples = await Promise.all(
     glyphs.map(async ([glyph, title, label], index) => {
       const canvas = sampleCanvas(glyph, index + 1);
       canvases.set(title, canvas);
-      return { id: title, title, label, thumb: await png(canvas) };
+      thumbs[index] = await png(canvas);
+      return { id: title, title, label, thumb: [0, index] as [number, number] };
     }),
   );
   const state: Traits = {
@@ -89,7 +92,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
     solver: "refined",
     solved: [0, 0.5, 0.8, 0.9],
   };
-  const model = new FakeModel(state as unknown as Record<string, unknown>);
+  const model = new FakeModel({ ...state, thumbs_0: thumbs });
   const put = <K extends keyof Traits>(name: K, value: Traits[K]) => model.receive(name, value);
   const selection = () => model.state as unknown as Selection & Traits;
 

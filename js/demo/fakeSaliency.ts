@@ -71,7 +71,7 @@ export async function startFakeSaliency(explorer: FakeModel, embedded: boolean):
     all_methods: methods,
     methods: methods.map(({ key }) => key),
   };
-  const model = new FakeModel(state as unknown as Record<string, unknown>);
+  const model = new FakeModel({ ...state, thumbs_0: explorer.state.thumbs_0 });
   const now = () => model.state as unknown as SaliencyTraits;
   let timer: ReturnType<typeof setInterval> | undefined;
 

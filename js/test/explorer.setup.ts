@@ -19,9 +19,9 @@ export const traits: Traits = {
     version: "0.1",
   },
   samples: [
-    { id: "a", title: "basketball", label: "ball", thumb: png() },
-    { id: "b", title: "<img src=x onerror=alert(1)>", label: "<b>dog</b>", thumb: png() },
-    { id: "c", title: "wave", label: "", thumb: png() },
+    { id: "a", title: "basketball", label: "ball", thumb: [0, 0] },
+    { id: "b", title: "<img src=x onerror=alert(1)>", label: "<b>dog</b>", thumb: [0, 1] },
+    { id: "c", title: "wave", label: "", thumb: [1, 0] },
   ],
   layers: [
     { name: "stem", kind: "conv", channels: 16 },
@@ -58,6 +58,9 @@ export const traits: Traits = {
     ],
   },
 };
+
+/** The thumbnails, as the traits that hold them. */
+export const thumbs = { thumbs_0: [png(), png()], thumbs_1: [png()] };
 
 export const trace: TraceInfo = {
   sample_id: "a",
@@ -102,7 +105,7 @@ export async function mount(changes: Partial<Traits> = {}, host?: Host, model?: 
     drawImage: (bitmap: { mark: number }) => drawn.push(bitmap.mark),
   } as unknown as RenderingContext);
 
-  const shared = model ?? new FakeModel({ ...traits, ...changes });
+  const shared = model ?? new FakeModel({ ...traits, ...thumbs, ...changes });
   const el = document.createElement("div");
   document.body.append(el);
   let unmount = () => {};

@@ -25,6 +25,8 @@ export interface Host {
 export interface Connection<T extends object> {
   /** A signal a trait, always equal to the model. */
   readonly traits: { readonly [K in keyof T]: ReadonlySignal<T[K]> };
+  /** A trait that is one of many; undefined while Python has not made it. */
+  numbered(name: string, number: number): ReadonlySignal<unknown>;
   /** False once the kernel is known to be gone: nothing that is set will be answered. */
   readonly live: ReadonlySignal<boolean>;
   /** Whether there was none from the start: a saved notebook's panel, reopened. */
@@ -70,6 +72,8 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
     return heard;
   };
 
+  const numbered = new Map<string, Signal<unknown>>();
+
   for (const name of names) {
     listen(`change:${name}`, () => {
       signals[name].value = read(name);
@@ -103,6 +107,17 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
     traits: signals,
     live,
     saved,
+    numbered(name, number) {
+      const whole = `${name}_${number}`;
+      const known = numbered.get(whole);
+      if (known) return known;
+      const made = signal(model.get(whole));
+      numbered.set(whole, made);
+      listen(`change:${whole}`, () => {
+        made.value = model.get(whole);
+      });
+      return made;
+    },
     set(name, value) {
       waiting.get(name)?.cancel();
       push(name, value);

@@ -1,7 +1,5 @@
 // What every panel and Python (`spade_widgets/widgets/common/wire.py`) agree on. Keep the two sides in step.
 
-import type { Bytes } from "../lib/bytes";
-
 export interface AppInfo {
   title: string;
   /** Height and width of what the classifier sees, in pixels. */
@@ -17,7 +15,8 @@ export interface SampleInfo {
   id: string;
   title: string;
   label: string;
-  thumb: Bytes;
+  /** Where its thumbnail is: in the trait `thumbs_<first>`, a list of bytes, at the place that is the second. */
+  thumb: [number, number];
 }
 
 export interface PresetInfo {

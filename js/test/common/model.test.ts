@@ -29,6 +29,19 @@ test("records that Python has not filled yet are filled from the defaults", () =
   expect(traits.record.value).toEqual({ rows: [2], id: "" });
 });
 
+test("one of many traits is followed from when it is asked for, also before it is there", () => {
+  const model = new FakeModel({ part_0: "a" });
+  const { numbered, dispose } = connect(model, defaults);
+  const [first, second] = [numbered("part", 0), numbered("part", 1)];
+  expect([first.value, second.value]).toEqual(["a", undefined]);
+  model.receive("part_1", "b");
+  model.receive("part_0", "c");
+  expect([first.value, second.value]).toEqual(["c", "b"]);
+  expect(numbered("part", 1)).toBe(second);
+  dispose();
+  expect(model.listening).toBe(0);
+});
+
 test("set reaches the kernel and one's own signal", () => {
   const model = new FakeModel({ sparsity: 0.5 });
   const { traits, set } = connect(model, defaults);

@@ -29,7 +29,6 @@ from spade_widgets.sample import Sample, Source
 from spade_widgets.widgets.common.display import Displayed
 from spade_widgets.widgets.common.estimates import estimates
 from spade_widgets.widgets.common.follow import following, follows
-from spade_widgets.widgets.common.images import thumbnail
 from spade_widgets.widgets.common.link import Link
 from spade_widgets.widgets.common.observers import alone, notifying, refuse_waiting
 from spade_widgets.widgets.common.opening import Opened
@@ -38,6 +37,7 @@ from spade_widgets.widgets.common.screen import PanelScreen
 from spade_widgets.widgets.common.still import Still
 from spade_widgets.widgets.common.views import Views
 from spade_widgets.widgets.common.wire import SHARED, PanelWire, check_flag
+from spade_widgets.widgets.common.thumbnails import Thumbnails, place
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +113,9 @@ class Panel(PanelWire):
 
     def _begin(self, linked: Panel | None = None) -> None:
         """All of the panel is made: begin to listen and to compute. `linked`: shares its selection, both ways."""
-        if linked is not None:
-            self.samples = linked.samples  # with the thumbnails
+        if self._lists_samples():
+            thumbnails = Thumbnails(self)
+            self.observe(lambda _: thumbnails.show(), "samples")  # also those that another panel adds
         self._list_samples()
         self._displayed = Displayed(self, self.session.worker, self._still, self.DRAWS)
         if (disk := self.session.cache.disk) is not None:
@@ -187,6 +188,10 @@ class Panel(PanelWire):
     def sample(self) -> Sample:
         """The chosen sample. Set it to a `Sample`, an id, a number, a title, or anything that `Sample.read` takes."""
         return self.session.sample(self.sample_id)
+
+    def _lists_samples(self) -> bool:
+        """Whether the samples are among what it shows."""
+        return True
 
     @sample.setter
     def sample(self, value: Source | int | np.integer[Any]) -> None:
@@ -466,11 +471,9 @@ class Panel(PanelWire):
         return added
 
     def _list_samples(self) -> None:
-        """The samples for the page; thumbnails that it has already are not made again."""
-        view = self.session.classifier.view
+        """The samples for the page."""
         with self._listing:  # else whoever saw fewer samples could come last
-            known = {row["id"]: row for row in self.samples}
             self.samples = [
-                known.get(s.id) or {"id": s.id, "title": s.title, "label": s.label or "", "thumb": thumbnail(view(s))}
-                for s in self.session.samples
+                {"id": s.id, "title": s.title, "label": s.label or "", "thumb": place(i)}
+                for i, s in enumerate(self.session.samples)
             ]

@@ -68,6 +68,7 @@ class PanelWire(anywidget.AnyWidget):
     fidelity: t.TraitType[Any, Any] = t.TraitType(None).tag(sync=True)
 
     app: t.Dict[str, Any] = t.Dict().tag(sync=True)
+    #: `thumb`: where its thumbnail is, in the traits that `Thumbnails` adds.
     samples: t.List[Any] = t.List().tag(sync=True)
     presets: t.List[Any] = t.List().tag(sync=True)
     solvers: t.List[Any] = t.List().tag(sync=True)

@@ -123,7 +123,7 @@ class Screen(PanelScreen[Selection]):
             content = {key: progress[key] for key in ("step", "steps", "seconds")}
             self.frames.offer(which, content, lambda: images.frame(shown.sheet()))
         if turns or over:
-            self._keep(which, images.png(shown.sheet()))
+            self._keep(which, images.webp(shown.sheet()))
 
     # How it is said
 
@@ -151,7 +151,7 @@ class Screen(PanelScreen[Selection]):
             morphed = morph if which == "sparse" and not over else None
             shown = morphed.renderer if morphed else renderer
             state: State = "empty" if shown is None else "done" if over else "stopped"
-            self._keep(which, images.png(shown.sheet()) if shown else b"")
+            self._keep(which, images.webp(shown.sheet()) if shown else b"")
             setattr(self._panel, which, picture_facts(selection.neuron, state, renderer, steps, morphed))
             whole = whole and over
             if which == "sparse" and shown is None:

@@ -213,6 +213,9 @@ class SaliencyPanel(Panel, SaliencyWire):
             if self._open and self.curves is not None:
                 self.curves.close()
 
+    def _lists_samples(self) -> bool:
+        return not self.embedded
+
     # What is accepted, and what happens then
 
     @t.validate(*SELECTION, *VIEW)

@@ -411,6 +411,6 @@ def test_everything_the_page_gets_is_json_and_bytes(make: Make) -> None:
     assert whole["samples"][0]["title"] == "<b>bold</b> & <script>"
     state = panel.get_state()
     assert isinstance(state["dense_png"], bytes)
-    assert opened(state["samples"][0]["thumb"]).size == (32, 32)
+    assert opened(state["thumbs_0"][0]).size == (32, 32)
     for row in state["channels"]["rows"]:
         assert max(opened(row["map"]).size) <= 96

@@ -23,7 +23,7 @@ from spade_widgets.errors import InputError
 from spade_widgets.pruning.progress import Progress
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.visualization import Renderer
-from spade_widgets.widgets.common import panel as panel_module
+from spade_widgets.widgets.common import thumbnails
 from spade_widgets.widgets.common.wire import SHARED
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.saliency.panel import SaliencyPanel
@@ -266,8 +266,9 @@ def test_both_select_the_same_whichever_is_touched(make: MakeExplorer, make_sali
 
 def test_samples_come_to_both(make: MakeExplorer, make_saliency: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     explorer = make()
-    monkeypatch.setattr(panel_module, "thumbnail", lambda _view: pytest.fail("made again"))
+    monkeypatch.setattr(thumbnails, "thumbnail", lambda _view: pytest.fail("made again"))
     panel = make_saliency(explorer)
+    assert getattr(panel, "thumbs_0") == getattr(explorer, "thumbs_0")  # noqa: B009 - a trait that is added
     monkeypatch.undo()
     panel.sample = picture(7, "new")
     assert explorer.sample.title == "new"

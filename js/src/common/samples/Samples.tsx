@@ -1,4 +1,5 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
+import type { Bytes } from "../../lib/bytes";
 import { sampleNames } from "../../lib/sampleNames";
 import { useBlobUrl } from "../hooks/useBlobUrl";
 import { PlusIcon } from "../parts/icons";
@@ -7,11 +8,15 @@ import { usePanel } from "../state";
 import type { SampleInfo } from "../wire";
 import { addFiles } from "./addFiles";
 
+const NONE = new ArrayBuffer(0);
+
 /** Pixels kept free around the chosen thumbnail, for its outline. */
 const EDGE = 6;
 
 function Thumbnail({ sample, name }: { sample: SampleInfo; name: string }) {
-  const url = useBlobUrl(sample.thumb);
+  const [trait, place] = sample.thumb;
+  const those = usePanel().connection.numbered("thumbs", trait).value as Bytes[] | undefined;
+  const url = useBlobUrl(those?.[place] ?? NONE);
   return (
     <>
       <span class="sw-tile-image">{url && <img src={url} alt="" draggable={false} />}</span>

@@ -29,17 +29,13 @@ export class RecordedModel implements AnyModel {
       ...defaults,
       app,
       solved: sparsities,
-      samples: samples.map(({ id, title, label, thumb }) => ({
-        id,
-        title,
-        label,
-        thumb: this.#image(thumb),
-      })),
+      samples: samples.map(({ id, title, label }, at) => ({ id, title, label, thumb: [0, at] })),
       ...this.#selected(),
     };
   }
 
   get(name: string): unknown {
+    if (name === "thumbs_0") return this.#recording.samples.map(({ thumb }) => this.#image(thumb));
     return this.#state[name as keyof Traits];
   }
 

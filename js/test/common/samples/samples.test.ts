@@ -1,8 +1,8 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { show } from "../../explorer.setup";
-import { find, settle } from "../../page.setup";
+import { find, png, settle } from "../../page.setup";
 
 test("dropped files go to the kernel as they are; what is too large for a message is refused here", async () => {
   const panel = await show();
@@ -21,4 +21,26 @@ test("dropped files go to the kernel as they are; what is too large for a messag
   const { buffers } = panel.model.sent.find(({ message }) => message.type === "add") ?? { buffers: [] };
   expect([...(buffers[0] as Uint8Array)]).toEqual([1, 2]);
   expect(find(panel.el, ".sw-error").textContent).toContain("large.tif has 20.0 MB");
+});
+
+test("each sample has its own thumbnail, also one that comes later", async () => {
+  const made = new Map<string, number>();
+  vi.spyOn(URL, "createObjectURL").mockImplementation((blob) => {
+    const url = `blob:${made.size}`;
+    void (blob as Blob).arrayBuffer().then((bytes) => made.set(url, new Uint8Array(bytes)[4] as number));
+    made.set(url, -1);
+    return url;
+  });
+  const panel = await show({ ...{ thumbs_0: [png(1), png(2)], thumbs_1: undefined } } as object);
+  const shown = () =>
+    [...panel.el.querySelectorAll(".sw-sample-grid [role=radio]")].map((tile) =>
+      made.get(tile.querySelector("img")?.getAttribute("src") ?? ""),
+    );
+  await settle();
+  expect(shown()).toEqual([1, 2, undefined]);
+  await act(() => panel.model.receive("thumbs_1", [png(3)]));
+  await settle();
+  expect(shown()).toEqual([1, 2, 3]);
+  await panel.unmount();
+  expect(panel.model.listening).toBe(0);
 });

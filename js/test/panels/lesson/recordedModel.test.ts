@@ -54,6 +54,15 @@ test("a lesson begins where it was recorded", () => {
   expect(shown.dense.value).toMatchObject({ state: "done", step: 9, steps: 9, activation: 2 });
 });
 
+test("the samples' thumbnails are found where their rows say", () => {
+  const { traits: shown, numbered } = opened();
+  expect(shown.samples.value.map(({ thumb }) => thumb)).toEqual([
+    [0, 0],
+    [0, 1],
+  ]);
+  expect((numbered("thumbs", 0).value as unknown[]).map(text)).toEqual(["image 0", "image 0"]);
+});
+
 test("every selection shows its own record", () => {
   const { traits: shown, set } = opened();
   for (const [place, id] of ["a", "b"].entries()) {
