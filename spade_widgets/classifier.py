@@ -21,6 +21,7 @@ from spade_widgets.network.copies import shared_copy, unwrapped
 from spade_widgets.network.faithful import check_copies
 from spade_widgets.network.independence import ALONE
 from spade_widgets.network.look import independent, look
+from spade_widgets.network.outside import Outside
 from spade_widgets.network.preprocessing import Preprocess, probe
 from spade_widgets.network.products import Survey
 from spade_widgets.network.wrapping import runs_on
@@ -82,7 +83,8 @@ class ImageClassifier:
         self._digest: tuple[object, str] | None = None
         self.name = name or type(model).__name__
         self._preprocess = preprocess or _imagenet_preprocess()
-        _check_shapes(model)
+        _check_kind(model, self.name)
+        self._outside = Outside(model, self.name)
         self._colours, self.input_size = probe(self._preprocess)
         self.answer, logits = self._look()
         self.class_names = in_order(class_names, logits.shape[1])
@@ -191,7 +193,7 @@ class ImageClassifier:
         It is the caller's to hook and to change (by replacing parameters, not by writing into them); nobody else sees
         it, in this thread or another. Costs no memory for weights.
         """
-        return self.answer.attach(shared_copy(self._model))
+        return self.answer.attach(self._copy())
 
     def normalize(self, images: Tensor) -> Tensor:
         """(n, 3, h, w) in 0…1 → the model's input: normalised, in its dtype, on its device. Differentiable."""
@@ -302,21 +304,26 @@ class ImageClassifier:
     def _look(self) -> tuple[Answer, Tensor]:
         """How logits are had from what the model gives, and those of a grey image."""
 
-        def fresh() -> nn.Module:
-            return shared_copy(self._model)
+        def tried() -> nn.Module:
+            return check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name, self._outside)
 
-        tried = check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
-        if len(self.mean) > 1 and self._colours.grey and not runs_on(fresh(), self._blank()):
+        copy = tried()
+        if len(self.mean) > 1 and self._colours.grey and not runs_on(self._copy(), self._blank()):
             one = self._blank()[:, :1]
-            if runs_on(fresh(), one):
+            if runs_on(self._copy(), one):
                 self._colours = self._colours.first()
-                tried = check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name)
-        return look(tried, fresh, self._blank(), self._noise(), self.name)
+                copy = tried()
+        return look(copy, self._copy, self._blank(), self._noise(), self.name)
+
+    def _copy(self) -> nn.Module:
+        return shared_copy(self._model, outside=self._outside.shared)
 
     def _noise(self) -> Tensor:
-        """An image that is unlike the grey one at every pixel, normalised."""
+        """An image that is unlike the grey one at every pixel and in each colour's mean, normalised."""
         draws = torch.Generator("cpu").manual_seed(0)
-        return self.normalize(torch.rand(1, 3, *self.input_size, generator=draws, dtype=torch.float32, device="cpu"))
+        noise = torch.rand(1, 3, *self.input_size, generator=draws, dtype=torch.float32, device="cpu")
+        most = torch.tensor([1.0, 0.6, 0.2], dtype=torch.float32, device="cpu").view(1, 3, 1, 1)
+        return self.normalize(noise * most)
 
 
 def tensor_bytes(tensor: Tensor) -> memoryview:
@@ -342,8 +349,19 @@ def _imagenet_preprocess() -> Preprocess:
     return ImageClassification(crop_size=224)  # type: ignore[no-any-return]
 
 
-def _check_shapes(model: nn.Module) -> None:
+def _check_kind(model: nn.Module, name: str) -> None:
+    """Whether a model has values that can be read, and layers that can be copied."""
+    if any(isinstance(part, torch.jit.ScriptModule) for part in model.modules()):
+        raise ModelError(
+            f"{name} is, or holds, a module of TorchScript, whose layers can be neither copied nor followed: give the "
+            "nn.Module that it was made of, with its state dict."
+        )
     for kind, tensors in (("weights", model.named_parameters()), ("buffers", model.named_buffers())):
-        for name, tensor in tensors:
+        for path, tensor in tensors:
             if nn.parameter.is_lazy(tensor):
-                raise ModelError(f"The model's {kind} '{name}' have no shape yet: run the model once on an image.")
+                raise ModelError(f"The model's {kind} '{path}' have no shape yet: run the model once on an image.")
+            if tensor.is_meta:
+                raise ModelError(
+                    f"The model's {kind} '{path}' have no values, on the 'meta' device: load a state dict into the "
+                    "model first, with load_state_dict(…, assign=True)."
+                )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import sys
 import sysconfig
 import types
 import weakref
@@ -21,6 +22,8 @@ _PLAIN = (str, bytes, int, float, complex, type(None))
 _ENDS = (type, types.ModuleType, Tensor)
 _HOLDERS = (dict, list, tuple, set, frozenset, deque)
 _LIBRARIES = tuple(sysconfig.get_path(key) for key in ("stdlib", "purelib", "platlib"))
+#: Where `torch.compile` keeps what it was given.
+_COMPILED = "_torchdynamo_orig_callable"
 
 
 def reached(root: object) -> Iterator[Any]:
@@ -37,20 +40,62 @@ def reached(root: object) -> Iterator[Any]:
         waiting += _inside(part)
 
 
+def compiled_from(part: object) -> Any:
+    """What `torch.compile` was given, a module or a function, where a part is what it made of it; else None."""
+    if isinstance(part, nn.Module):
+        modules: Any = part._modules
+        return modules.get("_orig_mod") if isinstance(modules, dict) else None  # of TorchScript it is no dict
+    return vars(part).get(_COMPILED) if isinstance(part, types.FunctionType) else None
+
+
 def used_globals(function: types.FunctionType) -> dict[str, Any]:
     """The global variables that a function's code names, of a user's function; a library's keep none of a model."""
-    if function.__code__.co_filename.startswith(_LIBRARIES):
+    if in_library(function):
         return {}
-    names = {name for code in _codes(function.__code__) for name in code.co_names}
-    return {name: function.__globals__[name] for name in names if name in function.__globals__}
+    named = function.__globals__
+    return {name: named[name] for name in _global_names(function.__code__)[0] if name in named}
+
+
+def set_globals(function: types.FunctionType) -> frozenset[str]:
+    """The global variables that a user's function gives other values."""
+    if in_library(function):
+        return frozenset()
+    return _global_names(function.__code__)[1]
 
 
 def holds_state(function: types.FunctionType) -> bool:
     """Whether what a function does may depend on, or change, what belongs to a model or to its user."""
-    if function.__closure__ or _sets_globals(function):
+    if function.__closure__ or set_globals(function):
         return True
     given = [function.__defaults__, function.__kwdefaults__, *used_globals(function).values()]
     return any(_is_state(part) for part in reached(given) if part is not given)
+
+
+def in_library(function: types.FunctionType) -> bool:
+    """Whether a function is an installed package's, or Python's own."""
+    return function.__code__.co_filename.startswith(_LIBRARIES)
+
+
+def of_library(kind: type) -> bool:
+    """Whether a class is an installed package's, or Python's own."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None)
+    return str(file).startswith(_LIBRARIES) if file else kind.__module__ in sys.builtin_module_names
+
+
+def names_in(function: types.FunctionType) -> set[str]:
+    """Every attribute and global variable that a function's code names."""
+    return {name for code in _codes(function.__code__) for name in code.co_names}
+
+
+@functools.cache
+def slots_of(kind: type) -> tuple[str, ...]:
+    """The attributes that a class keeps in slots."""
+    return tuple(name for base in kind.__mro__ for name in _slots(base) if name not in ("__dict__", "__weakref__"))
+
+
+def filled(cell: types.CellType) -> bool:
+    """Whether a cell holds anything: an empty one cannot be asked what."""
+    return cell != types.CellType()
 
 
 def _is_state(part: object) -> bool:
@@ -61,9 +106,11 @@ def _is_state(part: object) -> bool:
 
 def _inside(part: Any) -> list[Any]:
     if isinstance(part, _ENDS):
-        return []
+        return list(vars(part).values()) if isinstance(part, Tensor) and vars(part) else []
+    if (inner := compiled_from(part)) is not None:
+        return [inner]
     if isinstance(part, types.FunctionType):
-        cells = [cell.cell_contents for cell in part.__closure__ or () if _filled(cell)]
+        cells = [cell.cell_contents for cell in part.__closure__ or () if filled(cell)]
         given = [part.__defaults__, part.__kwdefaults__] if part.__kwdefaults__ else [part.__defaults__]
         return [*cells, *given, *vars(part).values(), *used_globals(part).values()]
     if isinstance(part, types.MethodType):
@@ -73,23 +120,16 @@ def _inside(part: Any) -> list[Any]:
     if isinstance(part, weakref.ref):
         return [part()]
     held = list(part.values() if isinstance(part, dict) else part) if isinstance(part, _HOLDERS) else []
+    if isinstance(part, dict):
+        held += [key for key in part if not isinstance(key, _PLAIN)]
     kind: type = type(part)
-    slots = _all_slots(kind)
-    return [*held, *getattr(part, "__dict__", {}).values(), *(getattr(part, name, None) for name in slots)]
-
-
-@functools.cache
-def _all_slots(kind: type) -> tuple[str, ...]:
-    return tuple(name for base in kind.__mro__ for name in _slots(base) if name not in ("__dict__", "__weakref__"))
+    slots = (getattr(part, name, None) for name in slots_of(kind))
+    return [*held, *getattr(part, "__dict__", {}).values(), *slots]
 
 
 def _slots(kind: type) -> tuple[str, ...]:
     named = vars(kind).get("__slots__", ())
     return (named,) if isinstance(named, str) else tuple(named)
-
-
-def _filled(cell: types.CellType) -> bool:
-    return cell != types.CellType()  # an empty cell has no contents to ask for
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -99,9 +139,9 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
             yield from _codes(inner)
 
 
-def _sets_globals(function: types.FunctionType) -> bool:
-    if function.__code__.co_filename.startswith(_LIBRARIES):
-        return False
-    return any(
-        step.opname == "STORE_GLOBAL" for code in _codes(function.__code__) for step in dis.get_instructions(code)
-    )
+@functools.cache
+def _global_names(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
+    """The global variables that code reads or sets, and those that it sets. (`co_names` has attributes, too.)"""
+    steps = [step for part in _codes(code) for step in dis.get_instructions(part)]
+    named = frozenset(s.argval for s in steps if s.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL"))
+    return named, frozenset(s.argval for s in steps if s.opname == "STORE_GLOBAL")
