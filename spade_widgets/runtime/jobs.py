@@ -121,10 +121,16 @@ class Worker:
             self._changed.notify()
 
     def cancel_all(self, owner: Hashable) -> None:
-        """Drop the owner's job and those of its parts: the owners that are a tuple which it begins."""
+        """Drop the owner's job and those of its parts."""
+        with self._changed:
+            self._drop(owner)
+            self.cancel_parts(owner)
+
+    def cancel_parts(self, owner: Hashable) -> None:
+        """Drop the jobs of the owner's parts: the owners that are a tuple which it begins."""
         with self._changed:
             for known in list(self._jobs):
-                if known == owner or (isinstance(known, tuple) and known[:1] == (owner,)):
+                if isinstance(known, tuple) and known[:1] == (owner,):
                     self._drop(known)
             self._changed.notify()
 

@@ -7,11 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from widgets.kernel import Kernel, Outputs
 from widgets.page import Page, masked, picture, settle
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.runtime.jobs import WORKER
 from spade_widgets.runtime.session import Session
+from spade_widgets.widgets.common import display, notebook
+from spade_widgets.widgets.common import panel as panels
 from spade_widgets.widgets.common.panel import Panel
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.saliency.panel import SaliencyPanel
@@ -103,3 +106,21 @@ def busy() -> Iterator[None]:
     WORKER.submit(owner, endless(), lambda _error: None)
     yield
     WORKER.cancel(owner)
+
+
+@pytest.fixture
+def outputs(monkeypatch: pytest.MonkeyPatch) -> Outputs:
+    """What is displayed."""
+    kept = Outputs()
+    monkeypatch.setattr(display, "_display", kept.display)
+    monkeypatch.setattr(display.InteractiveShell, "initialized", lambda: True)
+    return kept
+
+
+@pytest.fixture
+def kernel(outputs: Outputs, monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    """The kernel whose cells display it."""
+    made = Kernel(outputs)
+    monkeypatch.setattr(notebook, "get_ipython", lambda: made)
+    monkeypatch.setattr(panels, "NOTEBOOK", notebook.Notebook())
+    return made

@@ -30,14 +30,16 @@ from spade_widgets.widgets.common.display import Displayed
 from spade_widgets.widgets.common.estimates import estimates
 from spade_widgets.widgets.common.follow import following, follows
 from spade_widgets.widgets.common.link import Link
+from spade_widgets.widgets.common.notebook import NOTEBOOK
 from spade_widgets.widgets.common.observers import alone, notifying, refuse_waiting
 from spade_widgets.widgets.common.opening import Opened
+from spade_widgets.widgets.common.places import let_go
 from spade_widgets.widgets.common.plans import read_plan
 from spade_widgets.widgets.common.screen import PanelScreen
 from spade_widgets.widgets.common.still import Still
+from spade_widgets.widgets.common.thumbnails import Thumbnails, place
 from spade_widgets.widgets.common.views import Views
 from spade_widgets.widgets.common.wire import SHARED, PanelWire, check_flag
-from spade_widgets.widgets.common.thumbnails import Thumbnails, place
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +76,8 @@ class Panel(PanelWire):
     _estimated: Pruning | None = None
     #: Whether it is to work at all: the Explorer's Saliency panel does while it is in the middle.
     _active = True
+    #: Whether it was on the page and no cell shows it any more.
+    _left = False
 
     def __init__(self, opened: Opened, session: Session, sample_id: str, pruning: Pruning, **traits: Any) -> None:
         classifier = session.classifier
@@ -110,6 +114,7 @@ class Panel(PanelWire):
             solvers=list(choices()),
             **traits,
         )
+        let_go(self)
 
     def _begin(self, linked: Panel | None = None) -> None:
         """All of the panel is made: begin to listen and to compute. `linked`: shares its selection, both ways."""
@@ -142,21 +147,51 @@ class Panel(PanelWire):
 
     def _worthwhile(self) -> bool:
         """Whether somebody sees it, or waits for it; one that was never on a page works for whoever made it."""
-        return self._awaiting > 0 or self.views.seen or not self.views.shown
+        return self._awaiting > 0 or self.views.seen or not self.views.shown or self._left
 
     @contextmanager
     def _awaited(self) -> Iterator[None]:
         """Within, it works though nobody sees it."""
         with self._starting:
             self._awaiting += 1
+            self._look_again()
         self.session.worker.look_again()
         try:
             yield
         finally:
             with self._starting:
                 self._awaiting -= 1
+                self._look_again()
+
+    def leave_page(self) -> None:
+        """No cell shows it any more: it rests, unless somebody sees it within another widget or waits for it."""
+        self._displayed.clear()
+        with self._starting:
+            self._left, self._estimated = True, None
+            self._rest()
+        self.views.ask()
+
+    def _rest(self) -> None:
+        """What it has running would hold it, though nobody else may."""
+        self._work(False)
+        self.session.worker.cancel_parts(self)
+
+    def _look_again(self) -> None:
+        """Once it has left the page, it works while somebody sees it all the same, or waits for it."""
+        with self._starting:
+            if not self._left or self._closed:
+                return
+            if self.views.seen or self._awaiting > 0:
+                self._work(True)
+            elif self._active:
+                self._rest()
+                NOTEBOOK.collect()
 
     # What a kind of panel says
+
+    def _lists_samples(self) -> bool:
+        """Whether the samples are among what it shows."""
+        return True
 
     def _selection(self) -> Any:
         """What is selected, as one value."""
@@ -174,10 +209,16 @@ class Panel(PanelWire):
         """What is on screen, for where no front end runs."""
         raise NotImplementedError
 
-    def _ipython_display_(self) -> None:
-        bundle = self._repr_mimebundle_()
-        if bundle is not None:
-            self._displayed.show(*bundle)
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        if self._closed:
+            return {"text/plain": f"This {type(self).__name__} is closed: make another one to see it."}, {}
+        with self._starting:
+            self._left = False
+            self._work(True)
+        NOTEBOOK.showing(self, self._displayed, self.model_id)
+        shown = super()._repr_mimebundle_(**options)
+        assert shown is not None  # it has a view
+        return shown
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.app['title']}, {self.sample.title!r}, sparsity {self.sparsity:g})"
@@ -188,10 +229,6 @@ class Panel(PanelWire):
     def sample(self) -> Sample:
         """The chosen sample. Set it to a `Sample`, an id, a number, a title, or anything that `Sample.read` takes."""
         return self.session.sample(self.sample_id)
-
-    def _lists_samples(self) -> bool:
-        """Whether the samples are among what it shows."""
-        return True
 
     @sample.setter
     def sample(self, value: Source | int | np.integer[Any]) -> None:
@@ -250,9 +287,12 @@ class Panel(PanelWire):
             for link in self._links:
                 link.end()
             self._links.clear()
+            self._displayed.clear()
+            NOTEBOOK.places.closed(self)
         with notifying():
             super().close()
             self.layout.close()  # a widget of its own, which ipywidgets would keep for good
+        self.__dict__.pop("_repr_mimebundle_", None)  # which ipywidgets takes away: ours says that it is closed
 
     # What is accepted
 
@@ -291,11 +331,11 @@ class Panel(PanelWire):
 
     def set_state(self, sync_data: Mapping[str, Any]) -> None:
         """What the page sets. Bad input is said in `error`, and the page gets the value that still holds."""
-        problems = []
         with alone():
             self._set_from_page(sync_data)
 
     def _set_from_page(self, sync_data: Mapping[str, Any]) -> None:
+        problems = []
         ours = (*self.SELECTS, *self.SETS)
         # The pattern and the plan first: they are checked against the layers when the preset that uses them comes.
         for name in sorted(sync_data, key=lambda n: n not in ("pattern", "plan")):
@@ -412,11 +452,11 @@ class Panel(PanelWire):
         """Run something besides the panel's main job, in the place of what runs so named. `idle`: see `submit`."""
         return self.session.worker.submit((self, name), steps, self._say, idle=idle, runs=self._worthwhile)
 
-    def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
     def _hear(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         with alone():
             self._message(widget, content, buffers)
 
+    def _message(self, _widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         """A message from the page. Nothing is computed here: the kernel's own thread waits for it."""
         kind = content.get("type")
         if kind == "stop":
@@ -427,6 +467,7 @@ class Panel(PanelWire):
             self.error = ""
         elif kind == "visible":
             self.views.view(str(content.get("view")), visible=bool(content.get("visible")))
+            self._look_again()
             self.session.worker.look_again()
         elif kind == "add":
             names = [str(file.get("name", "")) for file in content.get("files", [])]

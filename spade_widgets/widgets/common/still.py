@@ -30,6 +30,7 @@ _STYLE = (
 
 
 _LEFT = "text-align: left"
+_CAPTION = "opacity: 0.7"
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,10 @@ class Still:
     table: Sequence[Sequence[str]]
 
     def bundle(self) -> dict[str, str]:
-        """Type → content, as Jupyter's `display_data` takes it."""
+        """Type → content, as Jupyter's `display_data` takes it. The picture is in the HTML alone: it would double."""
         data, kind = encode(draw(self.rows), lossless=_small(self.rows))
         shown = base64.b64encode(data).decode()
-        return {"text/html": self._html(kind, shown), kind: shown, "text/plain": self._text()}
+        return {"text/html": self._html(kind, shown), "text/plain": self._text()}
 
     def _html(self, kind: str, shown: str) -> str:
         rows = (f'<tr><th>{_safe(k)}</th><td style="{_LEFT}">{_safe(v)}</td></tr>' for k, v in self.facts.items())
@@ -79,8 +80,8 @@ class Still:
         alt = _safe(f"{self.title}: {', '.join(tile.label for row in self.rows for tile in row if tile.label)}")
         return (
             f'<div class="{CLASS}"><style>{_STYLE}</style>'
-            f"<p><strong>{_safe(self.title)}</strong> (saved picture; run the cell for the panel itself)</p>"
             f'<p><img src="data:{kind};base64,{shown}" alt="{alt}"></p>'
+            f'<p style="{_CAPTION}">{_safe(self.title)}, saved picture</p>'
             f"<table>{''.join(rows)}</table>{told}</div>"
         )
 

@@ -337,6 +337,18 @@ class Explorer(Panel, ExplorerWire):
             elif self._embedding is None and self.centre != "visualization":
                 self._embedding = self._besides("saliency", self._make_saliency_panel())
 
+    def _work(self, active: bool) -> None:
+        super()._work(active)
+        if active:
+            self._embed()
+
+    def _rest(self) -> None:
+        super()._rest()
+        if (maps := self.saliency_panel) is not None:
+            maps._rest()
+        else:
+            self._embedding = None  # it was dropped
+
     def _make_saliency_panel(self) -> Steps:
         from spade_widgets.widgets.saliency.panel import SaliencyPanel
 
