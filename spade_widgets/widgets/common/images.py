@@ -14,7 +14,7 @@ from spade_widgets.visualization import overlay
 THUMB = 120
 MAP = 96
 #: From this side on, these lose what nobody sees at that size: without loss, two dozen have half a megabyte.
-SMALL_LOSSY_FROM, SMALL_QUALITY = 64, 65
+SMALL_LOSSY_FROM, THUMB_QUALITY, MAP_QUALITY = 64, 65, 55
 #: From this side on, frames are sent as JPEG: a 224 px PNG takes four times as long to make and to send.
 JPEG_FROM = 128
 #: From this side on, a picture in a file loses what the eye does not see: without loss one of 224 px has 100 kB.
@@ -59,12 +59,12 @@ def picture(view: Tensor) -> Image.Image:
 
 def thumbnail(view: Tensor) -> bytes:
     """What the model sees of a sample, as WebP."""
-    return webp(small_view(view, THUMB), SMALL_LOSSY_FROM, SMALL_QUALITY)
+    return webp(small_view(view, THUMB), SMALL_LOSSY_FROM, THUMB_QUALITY)
 
 
 def heat(view: Image.Image, activation: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> bytes:
     """An activation map over the sample, as WebP."""
-    return webp(overlay(view, activation), SMALL_LOSSY_FROM, SMALL_QUALITY)
+    return webp(overlay(view, activation), SMALL_LOSSY_FROM, MAP_QUALITY)
 
 
 def small_view(view: Tensor, side: int = MAP) -> Image.Image:

@@ -109,10 +109,14 @@ class PanelScreen(Generic[S]):
     def _due(self, what: str) -> bool:
         """Whether it is time to say again how far `what` is."""
         now = time.monotonic()
-        if now - self._said.get(what, 0.0) < PROGRESS:
+        if now - self._said.get(what, 0.0) < self._pause():
             return False
         self._said[what] = now
         return True
+
+    def _pause(self) -> float:
+        """Seconds between two changes of a progress trait."""
+        return PROGRESS
 
     def _status(self, state: str, text: str, done: float | None = None, of: int | None = None) -> None:
         seconds = round(time.monotonic() - self._began, 2)

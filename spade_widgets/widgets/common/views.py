@@ -22,11 +22,13 @@ class Views:
         ask: asks every live view to say again whether it is on screen.
         clock: seconds, monotonic.
         shown: whether any view has ever been made. Used from Python alone, a panel has none.
+        arrivals: how often a view came on screen.
     """
 
     ask: Callable[[], None]
     clock: Callable[[], float] = time.monotonic
     shown: bool = False
+    arrivals: int = 0
     # By name, when it has to have answered; infinity where it was not asked. Replaced, never changed: read unlocked.
     _until: dict[str, float] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -46,6 +48,7 @@ class Views:
             changed = visible != (now < self._until.get(name, now))
             if changed:
                 others = {n: min(until, now + ANSWER) for n, until in others.items()}
+            self.arrivals += changed and visible
             self._until = {**others, name: float("inf")} if visible else others
         if changed and others:
             self.ask()

@@ -21,11 +21,13 @@ from spade_widgets.visualization import Renderer
 from spade_widgets.widgets.common import images
 from spade_widgets.widgets.common.facts import State, picture_facts
 from spade_widgets.widgets.common.frames import Frames
-from spade_widgets.widgets.common.screen import PanelScreen
+from spade_widgets.widgets.common.screen import PROGRESS, PanelScreen
 from spade_widgets.widgets.explorer.wire import ExplorerWire
 
 #: Channels listed.
 CHANNELS = 24
+#: Seconds between two changes of a progress trait at most, however slow the link is.
+SELDOM = 2.0
 
 
 class Screen(PanelScreen[Selection]):
@@ -129,6 +131,10 @@ class Screen(PanelScreen[Selection]):
 
     def _keep(self, which: str, picture: bytes) -> None:
         setattr(self._panel, f"{which}_png", picture)
+
+    def _pause(self) -> float:
+        """What a slow link has not carried yet is not followed by more."""
+        return min(max(PROGRESS, self.frames.delay), SELDOM)
 
     def _wanted(self, selection: Selection) -> dict[Which, Hashable]:
         """What each picture is of, once it is there."""
