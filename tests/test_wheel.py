@@ -98,7 +98,7 @@ explorer = sw.Explorer()
 state = explorer.state()
 assert len(explorer.samples) >= 16, len(explorer.samples)
 assert len(sw.Explorer("emoji").samples) >= 24
-assert len(str(explorer._bundle)) > 1000 and len(str(explorer._css)) > 1000
+assert len(explorer._bundle) > 1000 and len(str(explorer._css)) > 1000
 print("constructed", sw.__version__)
 """
     away = tmp_path / "away"

@@ -2,11 +2,15 @@
 
 A browser keeps every module that it ever evaluated for as long as the page lives, and anywidget evaluates one for each
 widget: panels that were closed would add up, those with a Plotly chart by 10 MB each. So what anywidget gets is a few
-lines, and the front end itself is a trait, which goes with its panel.
+lines, and the front end itself goes with its panel as a trait, packed: a saved notebook shows the panel without a
+kernel. Plotly's own, of 5 MB, would be most of that notebook: a page asks the kernel for it when it shows the first
+chart, and messages are saved nowhere.
 """
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -15,21 +19,42 @@ from typing import Any
 
 import traitlets as t
 
-ONCE = """
+#: What a page asks for a front end with, and what it is answered.
+ASKED = "front end"
+
+_ONCE = """
 const evaluated = (globalThis[Symbol.for("spade-widgets")] ??= new Map());
-function frontEnd(source) {
-  if (!evaluated.has(source)) {
-    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-    const module = import(url).finally(() => URL.revokeObjectURL(url));
-    module.catch(() => evaluated.delete(source));
-    evaluated.set(source, module);
+function asked(model) {
+  return new Promise((resolve) => {
+    const heard = (message, buffers) => {
+      if (message?.type !== "%(asked)s") return;
+      model.off("msg:custom", heard);
+      resolve(buffers[0]);
+    };
+    model.on("msg:custom", heard);
+    model.send({ type: "%(asked)s" });
+  });
+}
+async function evaluate(model) {
+  const packed = model.get("_bundle") ?? (await asked(model));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const source = await new Response(unpacked).text();
+  const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+  return import(url).finally(() => URL.revokeObjectURL(url));
+}
+function frontEnd(model) {
+  const name = "%(name)s";
+  if (!evaluated.has(name)) {
+    const module = evaluate(model);
+    module.catch(() => evaluated.delete(name));
+    evaluated.set(name, module);
   }
-  return evaluated.get(source);
+  return evaluated.get(name);
 }
 export default () => {
   let made;  // for this widget alone, as anywidget makes it: a factory's widgets may keep something
   const make = async (props) => {
-    const { default: kind } = await frontEnd(props.model.get("_bundle"));
+    const { default: kind } = await frontEnd(props.model);
     const widget = typeof kind === "function" ? await kind() : kind;
     await widget.initialize?.(props);
     return widget;
@@ -45,9 +70,20 @@ export default () => {
 """
 
 
-def bundle(source: str) -> t.Unicode[str, str | bytes]:
-    """The trait `_bundle` of a widget whose `_esm` is `ONCE`: an ES module, as anywidget takes it."""
-    return t.Unicode(source).tag(sync=True)
+def once(source: str) -> str:
+    """The `_esm` of a widget that has `bundle(source)` as its `_bundle`, or answers who asks for it."""
+    name = hashlib.sha256(source.encode()).hexdigest()[:16]
+    return _ONCE % {"asked": ASKED, "name": name}
+
+
+def packed(source: str) -> bytes:
+    """An ES module as a page takes it."""
+    return gzip.compress(source.encode(), mtime=0)
+
+
+def bundle(source: str) -> t.Bytes:
+    """The trait `_bundle` of a widget: an ES module, as anywidget takes it."""
+    return t.Bytes(packed(source)).tag(sync=True)
 
 
 @cache
@@ -55,9 +91,19 @@ def figure_widget() -> Any:
     """Plotly's `FigureWidget`, evaluated once; importing Plotly takes a second."""
     import plotly.graph_objects as go
 
+    source = str(go.FigureWidget._esm)
+    answer = packed(source)
+
     class Figure(go.FigureWidget):  # type: ignore[misc]
-        _esm = ONCE
-        _bundle = bundle(str(go.FigureWidget._esm))
+        _esm = once(source)
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.on_msg(Figure._asked)
+
+        def _asked(self, content: dict[str, Any], _buffers: Any) -> None:
+            if content.get("type") == ASKED:
+                self.send({"type": ASKED}, [answer])
 
         @contextmanager
         def batch_update(self) -> Iterator[None]:

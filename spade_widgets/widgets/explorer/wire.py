@@ -7,7 +7,7 @@ from typing import Any
 import anywidget
 import traitlets as t
 
-from spade_widgets.widgets.common.once import ONCE, bundle
+from spade_widgets.widgets.common.once import bundle, once
 from spade_widgets.widgets.common.wire import SHARED, STATIC, PanelWire
 
 #: What a user selects in the Explorer.
@@ -16,12 +16,15 @@ SELECTION = (*SHARED, "neuron", "layer", "image", "count")
 CENTRES = ("visualization", "saliency", "both")
 
 
+FRONT_END = (STATIC / "explorer.js").read_text(encoding="utf-8")
+
+
 class ExplorerWire(PanelWire):
     """The Explorer's traits. Those in `SELECTION` and `centre` both sides set; the others Python alone."""
 
     # The text, not the path: for a path, anywidget keeps every panel ever made alive, so that it can be reloaded.
-    _esm = ONCE
-    _bundle = bundle((STATIC / "explorer.js").read_text(encoding="utf-8"))
+    _esm = once(FRONT_END)
+    _bundle = bundle(FRONT_END)
     _css = (STATIC / "explorer.css").read_text(encoding="utf-8")
 
     neuron: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)

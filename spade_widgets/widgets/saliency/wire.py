@@ -9,7 +9,7 @@ import traitlets as t
 
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.runtime.attribute import NETWORKS
-from spade_widgets.widgets.common.once import ONCE, bundle
+from spade_widgets.widgets.common.once import bundle, once
 from spade_widgets.widgets.common.wire import SHARED, STATIC, PanelWire
 
 #: What a user selects in the panel: what is computed depends on it.
@@ -24,6 +24,9 @@ SCALES = ("same", "own")
 PREDICTED = -1
 
 
+FRONT_END = (STATIC / "saliency.js").read_text(encoding="utf-8")
+
+
 def map_trait(network: str, method: str) -> str:
     """The name of the trait that holds a map."""
     return f"map_{network}_{method}"
@@ -32,8 +35,8 @@ def map_trait(network: str, method: str) -> str:
 class SaliencyWire(PanelWire):
     """The Saliency panel's traits. Those in `SELECTION` and `VIEW` both sides set; the others Python alone."""
 
-    _esm = ONCE
-    _bundle = bundle((STATIC / "saliency.js").read_text(encoding="utf-8"))
+    _esm = once(FRONT_END)
+    _bundle = bundle(FRONT_END)
     _css = (STATIC / "saliency.css").read_text(encoding="utf-8")
 
     # A list on the wire: a tuple would not be taken for what the page has just sent, and be sent back.

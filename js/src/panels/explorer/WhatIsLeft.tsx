@@ -6,8 +6,8 @@ import { LayerTable } from "../../common/sparsity/LayerTable";
 const PATIENCE_MS = 20_000;
 
 /**
- * The layers of the trace as a Plotly chart, or as a table. The chart is a widget of its own with plotly.js in it, so
- * it is asked for only when someone looks; where it can't be had, the table says the same.
+ * The layers of the trace as a Plotly chart, or as a table. The chart is a widget of its own, and plotly.js comes from
+ * the kernel: both are asked for only when someone looks; where they can't be had, the table says the same.
  */
 export function WhatIsLeft() {
   const panel = useExplorer();
@@ -19,7 +19,8 @@ export function WhatIsLeft() {
   const [view, setView] = useState<"chart" | "table">("chart");
   const [late, setLate] = useState(false);
   const child = useChildWidget(panel.host, asked ? reference : null, place, { plotly: true });
-  const state = late && child === "waiting" ? "failed" : child;
+  const live = panel.connection.live.value;
+  const state = child === "waiting" && (late || !live) ? "failed" : child;
 
   useEffect(() => {
     if (asked && !reference) panel.send({ type: "chart" });
@@ -27,10 +28,10 @@ export function WhatIsLeft() {
 
   useEffect(() => {
     setLate(false);
-    if (!asked || reference) return;
+    if (!asked || child !== "waiting") return;
     const timer = setTimeout(() => setLate(true), PATIENCE_MS);
     return () => clearTimeout(timer);
-  }, [asked, reference]);
+  }, [asked, reference, child]);
 
   const table = view === "table" || state === "failed";
   return (
@@ -58,7 +59,11 @@ export function WhatIsLeft() {
           </button>
         ))}
       </fieldset>
-      {state === "failed" && <p class="sw-secondary">The chart can't be shown here: this is its table.</p>}
+      {state === "failed" && (
+        <p class="sw-secondary">
+          {live ? "The chart can't be shown here" : "The chart needs a running kernel"}: this is its table.
+        </p>
+      )}
       <div class="sw-chart" hidden={table} aria-busy={state === "waiting"}>
         {state === "waiting" && <p class="sw-secondary">drawing the chart …</p>}
         <div ref={place} />

@@ -12,6 +12,8 @@ export function Curves() {
   const child = useChildWidget(panel.host, asked ? curves.value : null, place, { plotly: true });
   const { state, text, done, of } = curves_status.value;
   const working = state === "working";
+  const live = panel.connection.live.value;
+  const needsKernel = !live && child === "waiting";
 
   useEffect(() => {
     if (!open || asked) return;
@@ -33,14 +35,20 @@ export function Curves() {
         <button
           type="button"
           class="sw-button"
-          disabled={working || !panel.connection.live.value || (!curves_stale.value && curves.value !== null)}
+          disabled={working || !live || (!curves_stale.value && curves.value !== null)}
           onClick={() => panel.send({ type: "curves" })}
         >
           Update
         </button>
       </div>
-      <div class="sw-chart" aria-busy={working || curves_stale.value || child === "waiting"}>
-        {child === "waiting" && (
+      <div
+        class="sw-chart"
+        aria-busy={!needsKernel && (working || curves_stale.value || child === "waiting")}
+      >
+        {needsKernel && (
+          <p class="sw-secondary">The chart needs a running kernel: the areas stand under the maps.</p>
+        )}
+        {child === "waiting" && !needsKernel && (
           <p class="sw-secondary sw-late">
             {working || curves.value
               ? "computing the curves …"

@@ -1,6 +1,7 @@
 // @vitest-environment happy-dom
 import { act } from "preact/test-utils";
 import { expect, test, vi } from "vitest";
+import { FakeModel } from "../../../demo/fakeModel";
 import { show, trace, traits } from "../../explorer.setup";
 import { find, settle } from "../../page.setup";
 
@@ -13,7 +14,6 @@ test("titles, labels and class names are text, never markup", async () => {
 });
 
 test("a panel of which Python has said nothing yet stands, empty", async () => {
-  const { FakeModel } = await import("../../../demo/fakeModel");
   const empty = Object.fromEntries(
     Object.entries(traits).map(([name, value]) => [
       name,
@@ -129,4 +129,21 @@ test("how pictures are made is chosen beside the centre, and said on the button"
   expect(said.textContent).toContain("one sample");
   await panel.receive("centre", "saliency");
   expect(panel.el.querySelector("button[title='How the pictures are made']")).toBeNull();
+});
+
+test("the chart of a saved panel says that it needs a kernel, and its table is there", async () => {
+  const model = new FakeModel({
+    ...traits,
+    chart: "anywidget:1",
+    trace_summary: { ...trace, layers: [{ name: "fc", kept: 100, total: 1000, error: 0.25 }] },
+    layout: { comm_live: false },
+  });
+  const { el } = await show({}, { getWidget: () => new Promise(() => {}) }, model); // nobody answers
+  const details = find<HTMLDetailsElement>(el, "details");
+  await act(() => {
+    details.open = true;
+    details.dispatchEvent(new Event("toggle"));
+  });
+  expect(details.textContent).toContain("The chart needs a running kernel: this is its table.");
+  expect(details.querySelector("table")?.textContent).toContain("fc");
 });
