@@ -66,6 +66,23 @@ def test_relevance_sums_to_the_logit(name: str, target: int, composite: str) -> 
     assert float(found.sum(dtype=np.float64)) == pytest.approx(logit(classifier, ask(classifier).x, target), rel=1e-3)
 
 
+@pytest.mark.parametrize("composite", ["epsilon_plus", "epsilon_plus_flat"])
+@pytest.mark.parametrize("scale", [1e-9, 1e-5, 1e4])
+def test_relevance_does_not_depend_on_the_scale_of_signals(scale: float, composite: str) -> None:
+    """Without biases all signals scale with the first layer's weights, as far as an untrained network's may vanish."""
+    net = plain(bias=False)
+    shortcut = nn.Sequential(net[0], Twice(), *net[1:]).eval()
+    expected = saliency(classify(shortcut), picture(), 2, "lrp", composite=composite)
+    net[0].weight.data *= scale
+    found = saliency(classify(shortcut), picture(), 2, "lrp", composite=composite)
+    np.testing.assert_allclose(found / scale, expected, rtol=1e-2, atol=1e-4 * np.abs(expected).max())
+
+
+class Twice(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x.flip(3)
+
+
 def test_biases_keep_what_they_absorb() -> None:
     classifier = classify(plain())
     found = saliency(classifier, picture(), 1, "lrp", bias="absorbing")

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from zennit.core import BasicHook, Hook, ParamMod, stabilize
+from zennit.core import BasicHook, Hook, ParamMod
 from zennit.rules import ClampMod, NoMod
 
 #: What zennit keeps its denominators off zero by.
 _STABILIZER = 1e-6
+#: Less, where a layer's signals are weak: so much of their root mean square. (Those of an untrained network may vanish,
+#: and its relevance would be lost to zennit's absolute number.)
+_SHARE = 1e-4
+#: And where all of a layer is zero.
+_LEAST = 1e-20
 
 
 class PassOn(Hook):  # type: ignore[misc]  # zennit ships no types
@@ -29,7 +34,11 @@ def shares() -> BasicHook:
     relevance up (Otsuki et al., "Layer-wise relevance propagation with conservation property for ResNet", ECCV 2024:
     ratio-based splitting).
     """
-    return BasicHook(input_modifiers=[torch.abs], param_modifiers=[NoMod(param_keys=[])])
+    return BasicHook(
+        input_modifiers=[torch.abs],
+        param_modifiers=[NoMod(param_keys=[])],
+        gradient_mapper=lambda relevance, outputs: [relevance / _off_zero(output) for output in outputs],
+    )
 
 
 def conserving_z_plus() -> BasicHook:
@@ -69,9 +78,18 @@ def conserving_epsilon() -> BasicHook:
 
 def _with_bias_shared(relevance: Tensor, outputs: list[Tensor]) -> list[Tensor]:
     output, contributed, magnitude = outputs
-    share = relevance / stabilize(output, _STABILIZER)
+    share = relevance / _off_zero(output)
     biases = torch.where(magnitude > 0, share * (output - contributed) / magnitude, 0)
     return [torch.zeros_like(output), share, biases]
+
+
+def _off_zero(output: Tensor) -> Tensor:
+    return output + torch.where(output < 0, -1, 1) * _least(output)
+
+
+def _least(output: Tensor) -> Tensor:
+    squares = output.square().mean(tuple(range(1, output.ndim)), keepdim=True)
+    return (_SHARE * squares.sqrt()).clamp(_LEAST, _STABILIZER)
 
 
 def _as_is(output: Tensor) -> Tensor:
@@ -80,7 +98,7 @@ def _as_is(output: Tensor) -> Tensor:
 
 def _handed_down(relevance: Tensor, outputs: list[Tensor]) -> list[Tensor]:
     positive = outputs[0] + outputs[1]
-    has_inputs = positive > _STABILIZER
+    has_inputs = positive > _least(positive)
     dims = tuple(range(1, relevance.ndim))
     total = torch.zeros_like(relevance)
     for part in (relevance.clamp(min=0), relevance.clamp(max=0)):
