@@ -1,7 +1,8 @@
 // The thin adapter between an anywidget model and plain state: a signal a trait, and one way back.
 
-import { batch, type ReadonlySignal, type Signal, signal } from "@preact/signals";
+import { batch, computed, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { type Throttled, throttle } from "../lib/throttle";
+import { watchKernel } from "./kernel";
 
 type Callback = (...args: unknown[]) => void;
 
@@ -22,13 +23,21 @@ export interface Host {
   ): Promise<{ render(target: { el: HTMLElement; signal?: AbortSignal }): Promise<unknown> }>;
 }
 
+/** What we use of the model of a widget's layout, where it is one. */
+interface Layout {
+  readonly comm_live?: boolean;
+  readonly widget_manager?: Parameters<typeof watchKernel>[0];
+}
+
 export interface Connection<T extends object> {
   /** A signal a trait, always equal to the model. */
   readonly traits: { readonly [K in keyof T]: ReadonlySignal<T[K]> };
   /** A trait that is one of many; undefined while Python has not made it. */
   numbered(name: string, number: number): ReadonlySignal<unknown>;
-  /** False once the kernel is known to be gone: nothing that is set will be answered. */
+  /** False while the kernel is known to be gone or out of reach: nothing that is set would be answered. */
   readonly live: ReadonlySignal<boolean>;
+  /** Whether it is only out of reach: the page tries to get the connection back. */
+  readonly lost: ReadonlySignal<boolean>;
   /** Whether there was none from the start: a saved notebook's panel, reopened. */
   readonly saved: boolean;
   set<K extends keyof T & string>(name: K, value: T[K]): void;
@@ -54,8 +63,12 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
   const read = <K extends keyof T & string>(name: K): T[K] => complete(model.get(name), defaults[name]);
 
   // The proxy does not tell whether there is a kernel behind it; the model of its layout is none, and tells.
-  const saved = (model.get("layout") as { comm_live?: boolean } | null | undefined)?.comm_live === false;
-  const live = signal(!saved);
+  const layout = model.get("layout") as Layout | null | undefined;
+  const saved = layout?.comm_live === false;
+  const comm = signal(!saved);
+  const kernel = watchKernel(saved ? undefined : layout?.widget_manager);
+  const live = computed(() => comm.value && kernel.state.value === "there");
+  const lost = computed(() => comm.value && kernel.state.value === "lost");
   const signals = Object.fromEntries(names.map((name) => [name, signal(read(name))])) as {
     [K in keyof T]: Signal<T[K]>;
   };
@@ -64,7 +77,10 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
     // The proxy does not tell whether the comm lives, but calls back with the view as `this`, which knows.
     const heard = function (this: unknown, ...args: unknown[]) {
       const owner = this as { model?: { comm_live?: boolean } } | undefined;
-      if (typeof owner?.model?.comm_live === "boolean") live.value = owner.model.comm_live;
+      if (typeof owner?.model?.comm_live === "boolean") {
+        if (owner.model.comm_live && !comm.peek()) kernel.renew();
+        comm.value = owner.model.comm_live;
+      }
       callback(...args);
     };
     listeners.push([name, heard]);
@@ -81,7 +97,7 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
   }
   listen("comm_live_update", () => {});
   listen("comm:close", () => {
-    live.value = false;
+    comm.value = false;
   });
 
   /** A dead comm throws (or worse, says nothing): the panel says so once instead of failing on every click. */
@@ -90,7 +106,7 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
       action();
     } catch (reason) {
       console.warn("the kernel did not take a message", reason);
-      live.value = false;
+      comm.value = false;
     }
   };
 
@@ -106,6 +122,7 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
   return {
     traits: signals,
     live,
+    lost,
     saved,
     numbered(name, number) {
       const whole = `${name}_${number}`;
@@ -146,6 +163,7 @@ export function connect<T extends object>(model: AnyModel, defaults: T): Connect
     },
     dispose() {
       for (const soon of waiting.values()) soon.flush();
+      kernel.end();
       for (const [name, callback] of listeners.splice(0)) model.off(name, callback);
     },
   };

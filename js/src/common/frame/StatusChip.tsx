@@ -22,7 +22,9 @@ export function StatusChip() {
     ? doing + (status.about ? `, ${status.about}` : "")
     : saved
       ? "saved picture"
-      : "kernel is gone";
+      : panel.connection.lost.value
+        ? "no connection"
+        : "kernel is gone";
   const counted = live && status.done !== null && status.of !== null && status.of > 0;
   const share = counted ? (status.done as number) / (status.of as number) : 0;
 
