@@ -97,7 +97,7 @@ export function Summary() {
 export function Header({ title, ...parts }: Parts & { title: string }) {
   return (
     <>
-      <header class="sw-header">
+      <div class="sw-header">
         <h2>{title}</h2>
         <Summary />
         <div class="sw-actions">
@@ -106,7 +106,7 @@ export function Header({ title, ...parts }: Parts & { title: string }) {
           <CopyCode />
           <Expand />
         </div>
-      </header>
+      </div>
       <Remarks />
     </>
   );

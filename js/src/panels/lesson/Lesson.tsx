@@ -38,6 +38,7 @@ export function Lesson({
         </header>
         <Remarks />
         <ErrorLine />
+        <h2 class="sw-hidden">What was recorded</h2>
         <div class="sw-columns">
           <div class="sw-column sw-column-sample">
             <Samples fixed />
