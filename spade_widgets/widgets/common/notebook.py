@@ -9,7 +9,7 @@ import gc
 import logging
 import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -57,9 +57,9 @@ class Notebook:
             if not _captured(header["msg_id"]):
                 self._asked[model_id] = displayed
 
-    def collect(self) -> None:
-        """Free what nobody holds any more: it is full of circles."""
-        WORKER.submit(self, self._collecting(), lambda error: log.error("Not collected", exc_info=error))
+    def collect(self, ending: Sequence[threading.Event]) -> None:
+        """Free what nobody holds any more, once this work has ended: it is full of circles."""
+        WORKER.submit(self, self._collecting(ending), lambda error: log.error("Not collected", exc_info=error))
 
     # What the kernel tells
 
@@ -101,17 +101,19 @@ class Notebook:
         following, self._following = self._following, []
         cell = getattr(getattr(result, "info", None), "cell_id", None) or SOMEWHERE
         publish(following, cell)
-        if self._let_go(cell):
-            self.collect()
+        if ending := self._let_go(cell):
+            self.collect(ending)
 
-    def _let_go(self, cell: str) -> bool:
-        """Whether panels have left the page. A call, so that nothing here holds them when it has ended."""
+    def _let_go(self, cell: str) -> list[threading.Event]:
+        """What leaves the page ends its work. A call, so that nothing here holds it when that has ended."""
         left = self.places.ran(cell)
         _forget(self._shell, left)
-        return bool(left)
+        return [ended for panel in left for ended in panel.leave_page()]
 
-    def _collecting(self) -> Steps:
-        yield  # what was dropped together with them is held until this step ends
+    def _collecting(self, ending: Sequence[threading.Event]) -> Steps:
+        while not all(ended.is_set() for ended in ending):
+            yield
+        yield  # the worker itself holds the last job until its turn is over
         gc.collect()
 
 

@@ -163,18 +163,20 @@ class Panel(PanelWire):
                 self._awaiting -= 1
                 self._look_again()
 
-    def leave_page(self) -> None:
+    def leave_page(self) -> list[threading.Event]:
         """No cell shows it any more: it rests, unless somebody sees it within another widget or waits for it."""
         self._displayed.clear()
         with self._starting:
             self._left, self._estimated = True, None
-            self._rest()
+            ending = self._rest()
         self.views.ask()
+        return ending
 
-    def _rest(self) -> None:
-        """What it has running would hold it, though nobody else may."""
+    def _rest(self) -> list[threading.Event]:
+        """End what it has running, which holds it though nobody else may. Returns what tells when it has ended."""
         self._work(False)
         self.session.worker.cancel_parts(self)
+        return [self._job.finished] if self._job is not None else []
 
     def _look_again(self) -> None:
         """Once it has left the page, it works while somebody sees it all the same, or waits for it."""
@@ -184,8 +186,7 @@ class Panel(PanelWire):
             if self.views.seen or self._awaiting > 0:
                 self._work(True)
             elif self._active:
-                self._rest()
-                NOTEBOOK.collect()
+                NOTEBOOK.collect(self._rest())
 
     # What a kind of panel says
 

@@ -13,7 +13,7 @@ closed.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 from weakref import WeakMethod, proxy
 
@@ -26,8 +26,8 @@ SOMEWHERE = ""
 class Placed(Protocol):
     """What can be on the page."""
 
-    def leave_page(self) -> None:
-        """No cell shows it any more."""
+    def leave_page(self) -> Sequence[threading.Event]:
+        """No cell shows it any more. Returns what tells when its work, which holds it, has ended."""
 
 
 class Places:
@@ -53,7 +53,7 @@ class Places:
             self._now -= {(panel, cell) for cell in cells}
 
     def ran(self, cell: str) -> list[Placed]:
-        """A cell has run to its end: which panels have left the page by that; each is told."""
+        """A cell has run to its end: which panels have left the page by that."""
         left = []
         with self._lock:
             kept = {panel for panel, where in self._now if where == cell}
@@ -64,8 +64,6 @@ class Places:
                     if not cells:
                         del self._cells[panel]
                         left.append(panel)
-        for panel in left:
-            panel.leave_page()
         return left
 
 

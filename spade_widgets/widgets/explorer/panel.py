@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -342,12 +343,12 @@ class Explorer(Panel, ExplorerWire):
         if active:
             self._embed()
 
-    def _rest(self) -> None:
-        super()._rest()
+    def _rest(self) -> list[threading.Event]:
+        ending = super()._rest()
         if (maps := self.saliency_panel) is not None:
-            maps._rest()
-        else:
-            self._embedding = None  # it was dropped
+            return [*ending, *maps._rest()]
+        self._embedding = None  # it was dropped
+        return ending
 
     def _make_saliency_panel(self) -> Steps:
         from spade_widgets.widgets.saliency.panel import SaliencyPanel
