@@ -68,6 +68,9 @@ def kept(method: Method, query: Query, options: Mapping[str, Any], found: Tensor
 
 
 def _logit(query: Query, x: Tensor) -> float:
-    """The class's logit on one image, in float64."""
+    """The class's logit on one image, in float64 where the network can be run in it."""
     with torch.no_grad():
-        return float(query.module().double()(x.double())[0, query.target])
+        try:
+            return float(query.module_in(torch.float64)(x.double())[0, query.target])
+        except Exception:  # noqa: BLE001 - an operation of float32 alone, such as fake quantisation
+            return float(query.module()(x)[0, query.target])

@@ -46,7 +46,8 @@ _KINDS: dict[type[Call], str] = {
     Reshape: "flatten view reshape permute transpose swapaxes contiguous cat concat stack chunk split __getitem__ "
     "squeeze unsqueeze expand narrow select unbind movedim moveaxis pixel_shuffle pixel_unshuffle "
     "channel_shuffle roll clone detach to float double flip unflatten repeat repeat_interleave tile broadcast_to ravel "
-    "t swapdims tensor_split hsplit vsplit dsplit hstack vstack dstack index_select split_with_sizes adjoint",
+    "t swapdims tensor_split hsplit vsplit dsplit hstack vstack dstack index_select split_with_sizes adjoint T mT H mH "
+    "data",
     Rectifier: "relu6 leaky_relu elu selu celu gelu silu hardswish mish softplus prelu",
     Squash: "sigmoid hardsigmoid tanh softsign",
     Curve: "exp log sqrt rsqrt square abs pow reciprocal erf",
@@ -176,6 +177,8 @@ class _Recorder(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = str(getattr(func, "__name__", ""))
+        if name == "__get__":  # x.mT
+            name = str(getattr(func.__self__, "__name__", name))
         tensors: list[Tensor] = []
         if name in _FORMS:
             func, form = _FORMS[name](*args[1:], **kwargs)

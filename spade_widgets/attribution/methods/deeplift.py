@@ -24,7 +24,7 @@ def deeplift(query: Query, *, baseline: str) -> Steps[Tensor]:
 
     start = query.baseline(baseline).double()
     yield progress(0, 1)
-    recorded = record(query.module().double(), torch.cat([query.x.double(), start]), query.classifier.name)
+    recorded = record(query.module_in(torch.float64), torch.cat([query.x.double(), start]), query.classifier.name)
     check(recorded, query.classifier.name)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="(?s)Setting forward, backward hooks")

@@ -112,7 +112,7 @@ def guided_gradient(query: Query) -> Tensor:
     from spade_widgets.attribution.rewrite import record
 
     name = query.classifier.name
-    recorded = record(query.module(), query.x, name)
+    recorded = record(query.module_in(query.x.dtype), query.x, name)
     kinds = (nn.ReLU, Rectifier)
     if not any(isinstance(call, kinds) for call in recorded.calls):
         raise ModelError(f"Guided backpropagation changes how ReLUs pass gradients, and {name} has none.")

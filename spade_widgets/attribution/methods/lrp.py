@@ -56,7 +56,7 @@ def canonical(query: Query) -> Recorded:
         ModelError: if it has an operation without a rule, or cannot be recorded.
     """
     name = query.classifier.name
-    recorded = record(query.module(), query.x, name)
+    recorded = record(query.module_in(query.x.dtype), query.x, name)
     find_gates(recorded)
     merge_batch_norms(recorded)
     if what := unruly(recorded, MaxPool, Norm):

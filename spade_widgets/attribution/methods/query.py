@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
+from spade_widgets.network.one_type import in_one_type
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Progress
 
@@ -51,9 +52,17 @@ class Query:
         What is float16 or bfloat16 becomes float32: gradients would be lost in it. It may write into its input: that is
         a copy.
         """
+        module = self._module()
+        return in_one_type(module, self.x.dtype) if self.classifier.dtype != self.x.dtype else module
+
+    def module_in(self, dtype: torch.dtype) -> nn.Module:
+        """A fresh copy of the network that computes in one type throughout, whatever it casts inside."""
+        return in_one_type(self._module(), dtype)
+
+    def _module(self) -> nn.Module:
         module = self.network.module()
         module.register_forward_pre_hook(lambda _module, inputs: tuple(x.clone() for x in inputs))
-        return module.to(self.x.dtype) if self.classifier.dtype != self.x.dtype else module
+        return module
 
     def scorer(self, output: str = "logit") -> Callable[[Tensor], Tensor]:
         """The function (n, 3, h, w) → (n,): the class's logit or probability on each image, for many images.
