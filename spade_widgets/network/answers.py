@@ -13,13 +13,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-#: What the numbers are: logits; probabilities that sum to one; their logarithms; one number alone, a logit or a
-#: probability of yes; or a probability for each class by itself.
-Kind = Literal["logits", "softmax", "log-softmax", "one logit", "one sigmoid", "sigmoids"]
+#: What the numbers are: logits; probabilities that sum to one, or to a hundred; their logarithms, or those with the
+#: other sign; one number alone, a logit or a probability of yes; or a probability for each class by itself.
+Kind = Literal["logits", "softmax", "per cent", "log-softmax", "costs", "one logit", "one sigmoid", "sigmoids"]
 
 _SAID: dict[Kind, str] = {
     "softmax": "ends in a softmax: its logits are what goes into it, or the logarithm of what comes out",
     "log-softmax": "ends in a log-softmax: its logits are what goes into it, or what comes out",
+    "per cent": "gives a softmax in per cent: its logits are the logarithm of that",
+    "costs": "gives negative log-probabilities: its logits are the log-probabilities",
     "one logit": "gives one number, taken as a logit z of yes: the two classes' logits are −z/2 and z/2",
     "one sigmoid": "gives one sigmoid, taken as the probability of yes: class 1, of two",
 }
@@ -77,11 +79,13 @@ class Answer:
 
     def logits(self, values: Tensor) -> Tensor:
         """(n, k) numbers of this kind → logits (n, classes), in the same type. Differentiable."""
-        if self.taken_off is None and self.kind in ("softmax", "one sigmoid"):
-            p, least = values.float(), torch.finfo(torch.float32).tiny
+        if self.kind == "costs":
+            return -values
+        if self.taken_off is None and self.kind in ("softmax", "per cent", "one sigmoid"):
+            p, least = values.float() / (100 if self.kind == "per cent" else 1), torch.finfo(torch.float32).tiny
             # A probability that was rounded to 0 or 1 has no logarithm; it is taken as the nearest one that has.
             log = p.clamp_min(least).log()
-            if self.kind == "softmax":
+            if self.kind != "one sigmoid":
                 return log.to(values.dtype)
             values = (log - (1 - p).clamp_min(torch.finfo(torch.float32).eps / 2).log()).to(values.dtype)
         return torch.cat([-values, values], 1) / 2 if self.kind in ("one logit", "one sigmoid") else values
@@ -127,22 +131,25 @@ def rows(values: object, count: int) -> Tensor | None:
     return values.reshape(count, -1) if len(kept) <= 1 else None
 
 
-def kind_of(values: Tensor, gave: Callable[[], Tensor | None]) -> Kind:
+def kind_of(values: Tensor, squashes: Callable[[], bool]) -> Kind:
     """What a model's numbers are.
 
     Args:
         values: (n, k) for some unlike images.
-        gave: the numbers for one of them once more, with their history, as they come from the model; None where there
-            is none. Asked for only where it matters.
+        squashes: whether the model cannot give numbers outside of 0…1. Asked for only where it matters.
     """
     one = values.shape[1] == 1
     slack = 1e-4 if values.dtype in (torch.float32, torch.float64) else 2e-2
     low, high = float(values.min()), float(values.max())
     if not one and low >= 0 and _is_one(values, slack):
         return "softmax"
+    if not one and low >= 0 and _is_one(values.double() / 100, slack):
+        return "per cent"
     if not one and high <= 0 and _is_one(values.double().exp(), slack):
         return "log-softmax"
-    squashed = low >= 0 and high <= 1 and _is_sigmoid(gave())
+    if not one and low >= 0 and _is_one((-values.double()).exp(), slack):
+        return "costs"
+    squashed = low >= 0 and high <= 1 and squashes()
     if one:
         return "one sigmoid" if squashed else "one logit"
     return "sigmoids" if squashed else "logits"
@@ -177,7 +184,7 @@ def _is_one(values: Tensor, slack: float) -> bool:
     return float((values.double().sum(1) - 1).abs().max()) <= slack
 
 
-def _is_sigmoid(values: Tensor | None) -> bool:
+def is_sigmoid(values: Tensor | None) -> bool:
     """Whether the last step that made these numbers was a sigmoid."""
     step = None if values is None else values.grad_fn
     while step is not None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from spade_widgets.errors import ModelError, SpadeError
 
-_NO_GRADIENT = "does not require grad"
+_NO_GRADIENT = ("does not require grad", "appears to not have been used in the graph")
 _IN_PLACE = "modified by an inplace operation"
 
 
@@ -41,7 +41,7 @@ def blame(error: Exception, what: str = "") -> ModelError | None:
         return None  # memory that runs out in a layer is no fault of the layer's
     modules, backward = _passed(error.__traceback__)
     said = _last_line(error)
-    if _NO_GRADIENT in said and (modules or backward):
+    if any(words in said for words in _NO_GRADIENT) and (modules or backward):
         return ModelError(
             f"{what or 'This'} needs gradients, which the model does not pass on to its input: take torch.no_grad, "
             "inference_mode and detach out of its forward pass, or choose a method that works without gradients."

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.errors import ModelError, described
-from spade_widgets.network.answers import Answer, kind_of, picked, place_of, rows, without_last
+from spade_widgets.network.answers import Answer, is_sigmoid, kind_of, picked, place_of, rows, without_last
 from spade_widgets.network.independence import among_others
+from spade_widgets.network.products import Survey
+from spade_widgets.network.weights import replace_weights, weight
 from spade_widgets.network.wrapping import of_input, of_output, of_sigmoids
 
 #: A fresh copy of the model.
@@ -40,7 +42,7 @@ def look(module: nn.Module, fresh: Fresh, blank: Tensor, noise: Tensor, name: st
     found = rows(picked(out, place), 1)
     if found is None:
         kind = "" if not isinstance(out, Tensor) or out.is_floating_point() else f"{str(out.dtype)[6:]} "
-        shape = f"a {kind}tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
+        shape = f"a {kind}tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else _named(out)
         raise ModelError(
             f"{name} is not an image classifier: it gives {shape} instead of {'floating-point ' if kind else ''}logits "
             f"(1, classes){of_output(out)}."
@@ -51,7 +53,7 @@ def look(module: nn.Module, fresh: Fresh, blank: Tensor, noise: Tensor, name: st
         )
     other = _numbers(module, noise, place)
     values = [found, *([other] if other is not None and other.shape == found.shape else [])]
-    kind = kind_of(torch.cat(values), lambda: _numbers(module, blank, place, gradient=True))
+    kind = kind_of(torch.cat(values), lambda: _squashes(module, fresh, blank, place))
     if kind == "sigmoids":
         raise ModelError(of_sigmoids(name))
     with torch.no_grad():
@@ -85,6 +87,47 @@ def _numbers(module: nn.Module, image: Tensor, place: str | int | None, *, gradi
     with torch.inference_mode(False), torch.set_grad_enabled(gradient):
         x = image.clone().requires_grad_(gradient)
         return rows(picked(module(x * 1), place), 1)  # not the leaf itself: a model may write into its input
+
+
+def _squashes(module: nn.Module, fresh: Fresh, image: Tensor, place: str | int | None) -> bool:
+    """Whether a model cannot give numbers outside of 0…1.
+
+    It ends in a sigmoid, or in something like it: whatever its last layer gives, a thousandfold of either sign, stays
+    between them. (What is only rectified, or a tanh, does not.)
+    """
+    if is_sigmoid(_numbers(module, image, place, gradient=True)):
+        return True
+    before = _numbers(module, image, place)
+    for factor in (1000, -1000):
+        copy = fresh()
+        with torch.no_grad(), Survey(copy) as survey:
+            copy(image)
+        names = survey.prunable()
+        if not names:
+            return False
+        with torch.no_grad():
+            owner = _scaled(copy, names[-1], factor)
+            if isinstance(bias := getattr(owner, "bias", None), nn.Parameter):
+                owner.bias = nn.Parameter(bias * factor, requires_grad=False)
+        after = _numbers(copy, image, place)
+        if after is None or before is None or torch.equal(after, before):
+            return False
+        if not bool(((after >= 0) & (after <= 1)).all()):
+            return False
+    return True
+
+
+def _scaled(copy: nn.Module, layer: str, factor: float) -> nn.Module:
+    """The module that holds a layer's weight, which is so many times as large now."""
+    replace_weights(copy, {layer: weight(copy, layer) * factor})
+    named: dict[str, nn.Module] = dict(copy.named_modules())
+    return named[layer] if layer in named else named[layer.rpartition(".")[0]]
+
+
+def _named(out: object) -> str:
+    return (
+        f"a {type(out).__name__}" if type(out).__module__ == "builtins" else f"an object of type {type(out).__name__}"
+    )
 
 
 def _broken(model: nn.Module) -> str:

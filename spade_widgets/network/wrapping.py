@@ -60,12 +60,19 @@ def runs_on(module: nn.Module, image: Tensor) -> bool:
     return False
 
 
-def _place(output: Any) -> str:
+def _place(output: Any, depth: int = 3) -> str:
     """Where the logits are in a tuple, a dict, or an object as transformers' models give; empty where nowhere."""
-    if is_logits(getattr(output, "logits", None)):
-        return "output.logits"
     if isinstance(output, Mapping):
-        return next((f"output[{key!r}]" for key, value in output.items() if is_logits(value)), "")
-    if isinstance(output, tuple | list):
-        return next((f"output[{i}]" for i, value in enumerate(output) if is_logits(value)), "")
+        held = [(f"[{key!r}]", value) for key, value in output.items()]
+    elif isinstance(output, tuple | list):
+        held = [(f"[{i}]", value) for i, value in enumerate(output)]
+    else:
+        held = [(f".{key}", value) for key, value in getattr(output, "__dict__", {}).items()]
+    named = [(f".{key}", getattr(output, key)) for key in ("logits",) if hasattr(output, key)]
+    for path, value in [*named, *held]:
+        if is_logits(value):
+            return f"output{path}"
+    for path, value in held:
+        if depth > 1 and not isinstance(value, Tensor | nn.Module) and (inner := _place(value, depth - 1)):
+            return inner.replace("output", f"output{path}", 1)
     return ""

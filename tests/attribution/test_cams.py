@@ -179,3 +179,17 @@ def test_a_network_without_maps_is_refused() -> None:
 def test_bad_layers_are_refused(method: str, layer: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
         saliency(classify(plain()), picture(), 0, method, layer=layer)
+
+
+def test_a_map_beside_the_logits_is_passed_over() -> None:
+    class Beside(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.mask = plain(), nn.Conv2d(3, 7, 3)
+
+        def forward(self, x: Tensor) -> dict[str, Tensor]:
+            return {"logits": self.body(x), "mask": self.mask(x)}
+
+    assert last_map(ask(classify(Beside()))) == "body.5"
+    expected = saliency(classify(plain()), picture(), 1, "gradcam")
+    assert np.allclose(saliency(classify(Beside()), picture(), 1, "gradcam"), expected, atol=1e-6)

@@ -29,6 +29,9 @@ ENDS: dict[str, Any] = {
     "probabilities made to sum to one": (Then(lambda z: z.sigmoid() / z.sigmoid().sum(1, True)), lambda out: out),
     "log-softmax": (nn.LogSoftmax(1), Tensor.exp),
     "log-softmax, a function": (Then(lambda z: z.log_softmax(1)), Tensor.exp),
+    "softmax without gradients": (Then(torch.no_grad()(lambda z: z.softmax(1))), lambda out: out),
+    "per cent": (Then(lambda z: 100 * z.softmax(1)), lambda out: out / 100),
+    "negative log-softmax": (Then(lambda z: -z.log_softmax(1)), lambda out: (-out).exp()),
     "tuple": (Then(lambda z: (z, None)), lambda out: out[0].softmax(1)),
     "tuple with maps": (Then(lambda z: (None, z, z[:, :, None, None])), lambda out: out[1].softmax(1)),
     "object": (Then(lambda z: SimpleNamespace(loss=None, logits=z)), lambda out: out.logits.softmax(1)),
@@ -44,17 +47,21 @@ BINARY: dict[str, Any] = {
     "one logit of an object": (Then(lambda z: SimpleNamespace(logits=z)), lambda out: out.logits.sigmoid()),
     "one sigmoid": (nn.Sigmoid(), lambda out: out),
     "one sigmoid, a function": (Then(torch.sigmoid), lambda out: out),
+    "one sigmoid, written out": (Then(lambda z: 1 / (1 + (-z).exp())), lambda out: out),
+    "one sigmoid without gradients": (Then(torch.no_grad()(torch.sigmoid)), lambda out: out),
     "one sigmoid, squeezed": (nn.Sequential(nn.Sigmoid(), nn.Flatten(0)), lambda out: out),
 }
 
 
-def used(classifier: sw.ImageClassifier) -> None:
+def used(classifier: sw.ImageClassifier, *, gradients: bool = True) -> None:
     """Everything that can be asked of a classifier can be asked of this one, and of its trace."""
     assert classifier.prunable() == ("0.0", "0.2", "0.6")
     trace = sw.trace(classifier, PICTURE, sparsity=0.5, augmentations=8)
     assert 0 < trace.kept < trace.total
     for asked in (classifier, trace):
         assert sum(p.probability for p in sw.predict(asked, PICTURE)) == pytest.approx(1, abs=1e-3)
+        if not gradients:
+            continue
         assert sw.visualize(asked, "logit:1", steps=2).size == (32, 32)
         assert np.abs(sw.saliency(asked, PICTURE, 1, method="smoothgrad")).max() > 0
 
@@ -68,7 +75,7 @@ def test_probabilities_are_the_models_own(end: str) -> None:
         expected = read(model(classifier.prepare(PICTURE)))[0]
     shown = {p.index: p.probability for p in sw.predict(classifier, PICTURE)}
     assert [shown[i] for i in range(4)] == pytest.approx(expected.tolist(), abs=1e-5)
-    used(classifier)
+    used(classifier, gradients="without gradients" not in end)
 
 
 @pytest.mark.parametrize("end", BINARY)
@@ -80,7 +87,7 @@ def test_one_number_is_two_classes(end: str) -> None:
         expected = float(read(model(classifier.prepare(PICTURE))))
     shown = {p.name: p.probability for p in sw.predict(classifier, PICTURE)}
     assert shown == pytest.approx({"yes": expected, "no": 1 - expected}, abs=1e-5)
-    used(classifier)
+    used(classifier, gradients="without gradients" not in end)
 
 
 @pytest.mark.parametrize("end", ["softmax", "log-softmax", "tuple", "object", "1 × 1"])
@@ -123,7 +130,18 @@ def test_a_softmax_that_is_used_twice_stays() -> None:
     assert [shown[i] for i in range(4)] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
-@pytest.mark.parametrize("end", [nn.Sigmoid(), Then(torch.sigmoid)])
+SQUASHED = [
+    nn.Sigmoid(),
+    nn.Hardsigmoid(),
+    Then(torch.sigmoid),
+    Then(torch.no_grad()(torch.sigmoid)),
+    Then(lambda z: 1 / (1 + (-z).exp())),
+    Then(lambda z: z.sigmoid().clamp(1e-6, 1 - 1e-6)),
+    Then(lambda z: (z.tanh() + 1) / 2),
+]
+
+
+@pytest.mark.parametrize("end", SQUASHED)
 def test_a_probability_for_each_class_is_refused_and_its_remedy_works(end: nn.Module) -> None:
     model = nn.Sequential(network(), end)
     with pytest.raises(sw.ModelError, match=r"a sigmoid for each class by itself.* output\[:, i:i \+ 1\]"):
@@ -134,10 +152,11 @@ def test_a_probability_for_each_class_is_refused_and_its_remedy_works(end: nn.Mo
     assert {p.index: p.probability for p in sw.predict(one, PICTURE)}[1] == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize("end", [torch.abs, torch.relu, lambda z: (z + 3).tanh(), lambda z: z * 0 + 0.3])
 @pytest.mark.parametrize("scale", [0.0, 0.01, 1.0])
 @pytest.mark.parametrize("classes", [2, 3, 7])
-def test_small_logits_are_no_probabilities(classes: int, scale: float) -> None:
-    model = nn.Sequential(network(classes=classes, scale=scale), Then(torch.abs))
+def test_small_logits_are_no_probabilities(classes: int, scale: float, end: Any) -> None:
+    model = nn.Sequential(network(classes=classes, scale=scale), Then(end))
     assert sw.ImageClassifier(model, preprocess=small).answer.kind == "logits"
 
 

@@ -53,3 +53,26 @@ def test_the_probability_of_two_logits_is_the_sigmoid_of_one() -> None:
         expected = float(model(classifier.prepare(PICTURE)).sigmoid())
     (found,) = (p.probability for p in sw.predict(classifier, PICTURE) if p.name == "yes")
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("answer", "place"),
+    [
+        (lambda z: (z, z), "output[0]"),
+        (lambda z: ((None, z), z[:, :, None, None]), "output[0][1]"),
+        (lambda z: {"aux": {"a": z[0, 0]}, "y": z, "y2": z}, "output['y']"),
+        (lambda z: SimpleNamespace(scores=z), "output.scores"),
+        (lambda z: SimpleNamespace(inner=SimpleNamespace(scores=[z])), "output.inner.scores[0]"),
+    ],
+)
+def test_where_the_logits_are_is_said_however_deep(answer: Any, place: str) -> None:
+    model = nn.Sequential(network(), Then(answer))
+    with pytest.raises(sw.ModelError) as raised:
+        sw.ImageClassifier(model, preprocess=small)
+    assert str(raised.value).endswith(f"wrap it in a module that gives {place}.")
+    taken = eval(f"lambda output: {place}")  # noqa: S307 - what the sentence says
+    assert sw.ImageClassifier(nn.Sequential(model, Then(taken)), preprocess=small).prunable() == (
+        "0.0.0",
+        "0.0.2",
+        "0.0.6",
+    )

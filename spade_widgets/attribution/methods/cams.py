@@ -55,7 +55,7 @@ def scorecam(query: Query, *, layer: str | None, batch: int | None) -> Steps[Ten
 
 
 def last_map(query: Query) -> str:
-    """The name of the layer whose output is the last feature map: the last one that is larger than 1 × 1.
+    """The name of the layer whose output is the last feature map that leads to the logit, and is larger than 1 × 1.
 
     Pooling layers are passed over, and so are maps with a channel a class, which are the answer already.
 
@@ -63,13 +63,13 @@ def last_map(query: Query) -> str:
         ModelError: if there is none, or what follows it works on tokens.
     """
     name = query.classifier.name
-    found: str | None = None
+    found: list[tuple[str, Tensor]] = []
     tokens = False
     pooled: list[int] = []
     kept: list[Any] = []  # as long as the numbers of tensors are compared
 
     def look(path: str, part: nn.Module, output: Any) -> None:
-        nonlocal found, tokens
+        nonlocal tokens
         if not isinstance(output, Tensor):
             return
         kept.append(output)
@@ -77,7 +77,8 @@ def last_map(query: Query) -> str:
             pooled.append(id(output))
         elif _is_map(output, query.size) and id(output) not in pooled:
             if output.shape[1] != len(query.classifier.class_names):
-                found, tokens = path, False
+                found.append((path, output))
+                tokens = False
         elif output.ndim == 3 and output.shape[1] > 1:
             tokens = True
 
@@ -85,16 +86,27 @@ def last_map(query: Query) -> str:
     for path, part in module.named_modules():
         if path:
             part.register_forward_hook(lambda part, _inputs, output, path=path: look(path, part, output))
-    with torch.no_grad():
-        module(query.x)
-    if found is None:
+    with torch.enable_grad():
+        logits: Tensor = module(query.image())
+    if not found:
         raise ModelError(f"{name} has no feature map larger than 1 × 1, so it has no class activation map.")
     if tokens:
         raise ModelError(
             f"{name} goes on with tokens after its last feature map, so it has no class activation map: "
             "gradient and perturbation methods work on it."
         )
-    return found
+    return _leading(found, logits[:, query.target])
+
+
+def _leading(found: list[tuple[str, Tensor]], logit: Tensor) -> str:
+    """The last of the maps that the logit is made of; some networks give a map beside it."""
+    tracked = [(path, output) for path, output in found if output.requires_grad]
+    if logit.requires_grad and tracked:
+        gradients: Any = torch.autograd.grad(logit, [output for _, output in tracked], allow_unused=True)
+        leading = [path for (path, _), gradient in zip(tracked, gradients, strict=True) if gradient is not None]
+        if leading:
+            return leading[-1]
+    return found[-1][0]
 
 
 def _is_map(output: Tensor, size: tuple[int, int]) -> bool:
