@@ -23,7 +23,8 @@ from spade_widgets.network.independence import ALONE
 from spade_widgets.network.look import independent, look
 from spade_widgets.network.outside import Outside
 from spade_widgets.network.preprocessing import Preprocess, probe
-from spade_widgets.network.products import Survey
+from spade_widgets.network.products import TAKEN_PAST, Survey
+from spade_widgets.network.weights import replace_weights, weight
 from spade_widgets.network.wrapping import runs_on
 from spade_widgets.neuron import Layer, Neuron, find_class, parse_neuron, record_layers
 from spade_widgets.sample import Sample
@@ -173,7 +174,7 @@ class ImageClassifier:
             hashed = hashlib.sha256(repr((self.mean, self.std, self.input_size, str(self.dtype))).encode())
             if not self._colours.per_channel:
                 hashed.update(repr((self._colours.matrix, self._colours.offset)).encode())
-            for key, digest in self.digests().items():
+            for key, digest in (self.digests() | self._unsaved()).items():
                 hashed.update(f"{key} {digest}\n".encode())
             self._digest = known = state, hashed.hexdigest()[:16]
         return known[1]
@@ -183,6 +184,11 @@ class ImageClassifier:
         state = self._model.state_dict()
         named = {key.replace("_orig_mod.", ""): tensor for key, tensor in state.items()}  # as in copies
         return {key: tensor_digest(tensor) for key, tensor in named.items() if isinstance(tensor, Tensor)}
+
+    def _unsaved(self) -> dict[str, str]:
+        """As `digests`, of the buffers that a state dict leaves out."""
+        saved = self._model.state_dict().keys()
+        return {key: tensor_digest(tensor) for key, tensor in self._model.named_buffers() if key not in saved}
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_digest": None}  # it is known by addresses, which are others in the copy
@@ -244,7 +250,14 @@ class ImageClassifier:
         module = self.module()
         with model_errors(), Survey(module) as survey:
             layers = record_layers(module, self._blank())
-        return layers, survey.prunable(), survey.left_dense()
+        names, left = survey.prunable(), survey.left_dense()
+        # A weight that a pass takes from elsewhere, too (a list, a closure, a cache), cannot be replaced in its layer.
+        other = self.module()
+        replace_weights(other, {name: weight(other, name).detach() for name in names})
+        with model_errors(), torch.no_grad(), Survey(other) as again:
+            other(self._blank())
+        lost = set(names) - set(again.prunable())
+        return layers, tuple(name for name in names if name not in lost), left | dict.fromkeys(lost, TAKEN_PAST)
 
     @property
     def _layers(self) -> tuple[Layer, ...]:

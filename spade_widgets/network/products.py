@@ -35,6 +35,7 @@ _SHAPE_ONLY = {
 NOT_REACHED = "not reached"
 PARAMETRISED = "parametrised: computed from other parameters"
 MIXED = "used with different numbers of groups"
+TAKEN_PAST = "taken past its layer: from a list, a closure or a cache, which would go on with the dense weight"
 BUFFER = "a buffer, not a parameter"
 NOT_FLOATING = "not of a real floating point type"
 
@@ -72,9 +73,14 @@ class Watch(TorchFunctionMode):
 
     def _tell(self, weight: Tensor, product: Callable[[], Product]) -> bool:
         name, _ = self._known.get(id(weight), (None, None))
-        if name is not None:
-            self._report(name, product())
-        return name is not None
+        if name is None:
+            return False
+        made = product()
+        # Within `torch.vmap` an input is all images at once, and stands for one: nothing can be summed of it.
+        if torch._C._functorch.is_functorch_wrapped_tensor(made.input):
+            return False
+        self._report(name, made)
+        return True
 
     def _attend(self, bound: inspect.BoundArguments) -> Any:
         given = bound.arguments

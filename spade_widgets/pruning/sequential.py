@@ -241,7 +241,7 @@ class _Pairs:
             if not left:
                 raise _Seen
 
-        with torch.inference_mode():
+        with torch.no_grad():
             try:
                 with Watch(module, tell, set(self._calls)):
                     module(images)
@@ -267,6 +267,6 @@ def _side_by_side(dense: Product, sparse: Product) -> Product:
 def _calls(module: nn.Module, layers: Sequence[str], images: Tensor) -> Counter[str]:
     """How often a forward pass uses each layer."""
     calls: Counter[str] = Counter()
-    with torch.inference_mode(), Watch(module, lambda name, _product: calls.update([name]), set(layers)):
+    with torch.no_grad(), Watch(module, lambda name, _product: calls.update([name]), set(layers)):
         module(images[:1])
     return calls

@@ -227,7 +227,7 @@ class _Collector:
             self._classifier, self._sample, stop - start, start=start, seed=self._seed, batch=self._batch
         ):
             yield Progress("calibrating", done, stop - first)
-            with torch.inference_mode(), watch:  # not around the yield: whoever takes the steps would be left in them
+            with torch.no_grad(), watch:  # not around the yield: whoever takes the steps would be left in them
                 module(images)
             done += images.shape[0]
         held = {name: layer.held() for name, layer in self._sums.items()}

@@ -183,7 +183,7 @@ def _work(classifier: ImageClassifier, layers: Sequence[str]) -> _Work:
     module = classifier.module()
     height, width = classifier.input_size
     blank = classifier.normalize(torch.full((1, len(classifier.mean), height, width), 0.5))
-    with torch.inference_mode(), Watch(module, count):
+    with torch.no_grad(), Watch(module, count):
         module(blank)
     return work
 

@@ -69,7 +69,7 @@ class HeldOut:
 
     def _run(self, module: nn.Module) -> Tensor:
         """Logarithms of the class probabilities, (1 + count, classes); the sample's own first."""
-        with torch.inference_mode():
+        with torch.no_grad():
             logits = torch.cat([module(images).float() for images in self._batches])
         if not bool(torch.isfinite(logits).all()):
             raise ModelError(
