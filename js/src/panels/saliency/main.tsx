@@ -72,14 +72,14 @@ function Whole({ panel }: { panel: SaliencyState }) {
 function Embedded({ panel }: { panel: SaliencyState }) {
   return (
     <div class="sw-panel sw-saliency sw-embedded">
-      <ErrorLine />
+      <ErrorLine embedded />
       <section class="sw-maps-part" aria-label="Saliency maps">
         <div class="sw-class-row">
           <Controls>
             <ClassLine />
           </Controls>
-          <StatusChip />
-          <StopResume paused={paused(panel)} />
+          {panel.connection.live.value && <StatusChip />}
+          {panel.connection.live.value && <StopResume paused={paused(panel)} />}
         </div>
         <Toolbar />
         <Grid />
