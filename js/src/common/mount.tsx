@@ -27,6 +27,7 @@ export function mount<T extends CommonTraits, M extends object>(
 ): () => void {
   const root = document.createElement("div");
   root.className = "sw-root";
+  root.dir = "ltr"; // it is written in English, whatever the page around it
   el.classList.add("sw-view");
   // The Lab's context menu has no business inside the panel.
   root.dataset.jpSuppressContextMenu = "";

@@ -28,3 +28,11 @@ export function toBlob(data: unknown): Blob {
   const bytes = toUint8(data);
   return new Blob([bytes], { type: sniff(bytes) });
 }
+
+/** The image itself as an address: what is small needs no other that would have to be given back. */
+export function toDataUrl(data: unknown): string {
+  const bytes = toUint8(data);
+  let binary = "";
+  for (const byte of bytes) binary += String.fromCharCode(byte);
+  return `data:${sniff(bytes) || "image/png"};base64,${btoa(binary)}`;
+}

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { isEmpty, sniff, toBlob, toUint8 } from "../../src/lib/bytes";
+import { isEmpty, sniff, toBlob, toDataUrl, toUint8 } from "../../src/lib/bytes";
 
 const png = [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a];
 
@@ -28,4 +28,12 @@ test("the type is in the first bytes", () => {
   expect(sniff(new TextEncoder().encode("RIFF\x01\x02\x03\x04WEBPVP8L"))).toBe("image/webp");
   expect(sniff(new TextEncoder().encode("RIFF\x01\x02\x03\x04WAVEfmt "))).toBe("");
   expect(sniff(new Uint8Array([0x3c, 0x73, 0x76, 0x67]))).toBe("");
+});
+
+test("an image's address holds its own bytes, and says of what kind they are", () => {
+  const whole = new Uint8Array([9, ...png, 200, 255]);
+  const url = toDataUrl(new DataView(whole.buffer, 1));
+  expect(url.startsWith("data:image/png;base64,")).toBe(true);
+  const read = atob(url.split(",")[1] ?? "");
+  expect([...read].map((letter) => letter.charCodeAt(0))).toEqual([...png, 200, 255]);
 });

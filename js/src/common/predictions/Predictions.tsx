@@ -53,11 +53,11 @@ export function Predictions({ chosen, what, onChoose, canChoose = () => true }: 
                     title={`${row.name}: ${what}`}
                     onClick={() => onChoose(row.index)}
                   >
-                    {row.name}
+                    <bdi>{row.name}</bdi>
                   </button>
                 ) : (
                   <span class="sw-line" title={row.name}>
-                    {row.name}
+                    <bdi>{row.name}</bdi>
                   </span>
                 )}
               </th>

@@ -1,7 +1,7 @@
 import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Bytes } from "../../lib/bytes";
 import { sampleNames } from "../../lib/sampleNames";
-import { useBlobUrl } from "../hooks/useBlobUrl";
+import { useImageUrl } from "../hooks/useImageUrl";
 import { PlusIcon } from "../parts/icons";
 import { TileGrid } from "../parts/TileGrid";
 import { usePanel } from "../state";
@@ -16,11 +16,13 @@ const EDGE = 6;
 function Thumbnail({ sample, name }: { sample: SampleInfo; name: string }) {
   const [trait, place] = sample.thumb;
   const those = usePanel().connection.numbered("thumbs", trait).value as Bytes[] | undefined;
-  const url = useBlobUrl(those?.[place] ?? NONE);
+  const url = useImageUrl(those?.[place] ?? NONE);
   return (
     <>
       <span class="sw-tile-image">{url && <img src={url} alt="" draggable={false} />}</span>
-      <span class="sw-tile-text">{name}</span>
+      <span class="sw-tile-text">
+        <bdi>{name}</bdi>
+      </span>
     </>
   );
 }
@@ -109,7 +111,7 @@ export function Samples({ fixed = false }: { fixed?: boolean }) {
         </TileGrid>
       </div>
       <p class="sw-line sw-secondary" title={current && nameOf(current)}>
-        {current ? nameOf(current) : "\u00a0"}
+        <bdi>{current ? nameOf(current) : "\u00a0"}</bdi>
       </p>
     </section>
   );

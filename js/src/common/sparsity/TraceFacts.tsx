@@ -49,11 +49,17 @@ export function TraceFacts() {
       <p>
         {trace.agrees ? (
           <span class="sw-agrees" title={`Both predict ${trace.dense_class}`}>
-            ✓ both predict <b>{trace.dense_class}</b>
+            ✓ both predict{" "}
+            <b>
+              <bdi>{trace.dense_class}</bdi>
+            </b>
           </span>
         ) : (
           <span class="sw-disagrees" title={`The dense model predicts ${trace.dense_class}`}>
-            ✗ the trace predicts <b>{trace.sparse_class}</b>
+            ✗ the trace predicts{" "}
+            <b>
+              <bdi>{trace.sparse_class}</bdi>
+            </b>
           </span>
         )}
         <span class="sw-secondary">

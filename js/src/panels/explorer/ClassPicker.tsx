@@ -108,7 +108,7 @@ export function ClassPicker() {
             onClick={() => choose(index)}
           >
             <span class="sw-line" title={classes[index]}>
-              {classes[index]}
+              <bdi>{classes[index]}</bdi>
             </span>
             <span class="sw-secondary sw-number">{index}</span>
           </div>

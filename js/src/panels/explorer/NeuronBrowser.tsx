@@ -1,7 +1,7 @@
 import { useComputed } from "@preact/signals";
 import { useExplorer } from "../../common/explorer/state";
 import type { ChannelRow } from "../../common/explorer/wire";
-import { useBlobUrl } from "../../common/hooks/useBlobUrl";
+import { useImageUrl } from "../../common/hooks/useImageUrl";
 import { TileGrid } from "../../common/parts/TileGrid";
 import { decimal } from "../../lib/format";
 import { parseNeuron } from "../../lib/neuron";
@@ -10,7 +10,7 @@ import { ClassPicker } from "./ClassPicker";
 import { LayerSelect } from "./LayerSelect";
 
 function ChannelTile({ row }: { row: ChannelRow }) {
-  const url = useBlobUrl(row.map);
+  const url = useImageUrl(row.map);
   return (
     <>
       <span class="sw-tile-image">{url && <img src={url} alt="" draggable={false} />}</span>

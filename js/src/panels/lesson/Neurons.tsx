@@ -1,5 +1,5 @@
 import { useExplorer } from "../../common/explorer/state";
-import { useBlobUrl } from "../../common/hooks/useBlobUrl";
+import { useImageUrl } from "../../common/hooks/useImageUrl";
 import { TileGrid } from "../../common/parts/TileGrid";
 import type { Bytes } from "../../lib/bytes";
 import { decimal } from "../../lib/format";
@@ -15,7 +15,7 @@ interface Entry {
 }
 
 function Tile({ entry, text }: { entry: Entry; text: string }) {
-  const url = useBlobUrl(entry.map ?? new ArrayBuffer(0));
+  const url = useImageUrl(entry.map ?? new ArrayBuffer(0));
   return (
     <>
       <span class="sw-tile-image">{url && <img src={url} alt="" draggable={false} />}</span>
