@@ -317,16 +317,16 @@ class ImageClassifier:
     def _look(self) -> tuple[Answer, Tensor]:
         """How logits are had from what the model gives, and those of a grey image."""
 
-        def tried() -> nn.Module:
+        def tried() -> tuple[nn.Module, list[object]]:
             return check_copies(self._model, torch.cat([self._blank(), self._noise()]), self.name, self._outside)
 
-        copy = tried()
+        copy, gave = tried()
         if len(self.mean) > 1 and self._colours.grey and not runs_on(self._copy(), self._blank()):
             one = self._blank()[:, :1]
             if runs_on(self._copy(), one):
                 self._colours = self._colours.first()
-                copy = tried()
-        return look(copy, self._copy, self._blank(), self._noise(), self.name)
+                copy, gave = tried()
+        return look(copy, gave, self._copy, self._blank(), self._noise(), self.name)
 
     def _copy(self) -> nn.Module:
         return shared_copy(self._model, outside=self._outside.shared)

@@ -13,6 +13,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ RUNS = 24
 DRAWS = 8
 
 
-def check_copies(model: nn.Module, images: Tensor, name: str, outside: Outside) -> nn.Module:
+def check_copies(model: nn.Module, images: Tensor, name: str, outside: Outside) -> tuple[nn.Module, list[object]]:
     """Whether a copy's logits are right, and the model's weights stay as they are.
 
     Args:
@@ -41,7 +42,8 @@ def check_copies(model: nn.Module, images: Tensor, name: str, outside: Outside) 
         outside: what the model's classes keep.
 
     Returns:
-        The copy that was tried: whatever it is given, it answers as a fresh one would.
+        The copy that was tried, which answers as a fresh one would whatever it is given; and what a copy gave for each
+        of the images, empty where it cannot be run on them.
 
     Raises:
         ModelError: if a forward pass writes into weights, or leaves tensors in what copies share with the model; if the
@@ -55,10 +57,11 @@ def check_copies(model: nn.Module, images: Tensor, name: str, outside: Outside) 
         drawn = drew()
     written = outside.check()
     _check_weights(reference, model, name)
+    keeps = bool(written) or marks(reference) != before
     if first is not None:
         if drawn:
             _check_draws(reference, images, name)
-        if written or marks(reference) != before:
+        if keeps:
             same = _same_for_long(reference, images, first)
             _check_weights(reference, model, name)
             if not same:
@@ -67,12 +70,14 @@ def check_copies(model: nn.Module, images: Tensor, name: str, outside: Outside) 
         log.warning("%s writes into %s, which its copies share with it.", name, ", ".join(written))
     twin = shared_copy(model, outside=outside.shared)
     if first is None:
-        return twin  # it cannot be run on such images, of which the first look says why
+        return twin, []  # it cannot be run on such images, of which the first look says why
+    # Where nothing is kept, nothing can be remembered: one image is enough.
+    order = [1, 0] if keeps or drawn else [1]
     with _chance(images):
-        second = _answers(twin, images.flip(0))
-    if second is None or not all(_close(a, b) for a, b in zip(first, second[::-1], strict=True)):
+        second = _answers(twin, images[order])
+    if second is None or not all(_close(first[i], answer) for i, answer in zip(order, second, strict=True)):
         raise _remembers(name)
-    return twin
+    return twin, [given.out for given in first if _alike(_tensors(given.out), given.tensors)]
 
 
 def _check_weights(reference: nn.Module, model: nn.Module, name: str) -> None:
@@ -103,7 +108,7 @@ def _check_draws(reference: nn.Module, images: Tensor, name: str) -> None:
         )
 
 
-def _same_for_long(reference: nn.Module, images: Tensor, first: list[list[Tensor]]) -> bool:
+def _same_for_long(reference: nn.Module, images: Tensor, first: list[_Given]) -> bool:
     """Whether a model that keeps something of each pass goes on to answer as at first."""
     with _chance(images):
         for turn in range(RUNS):
@@ -118,6 +123,14 @@ def _remembers(name: str) -> ModelError:
         f"{name} gives an image other logits after it has seen another one, so a copy of it cannot answer as it "
         "does: let its forward pass begin with nothing that an earlier one has left."
     )
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a module gave for an image, and its tensors as they were then: a later pass may write into them."""
+
+    out: object
+    tensors: list[Tensor]
 
 
 @contextmanager
@@ -140,8 +153,8 @@ def _chance(images: Tensor) -> Iterator[Callable[[], bool]]:
             np.random.set_state(states[1])  # noqa: NPY002
 
 
-def _answers(module: nn.Module, images: Tensor, seed: int | None = None) -> list[list[Tensor]] | None:
-    """The tensors that a module gives for images one after the other; None if it cannot be run on them."""
+def _answers(module: nn.Module, images: Tensor, seed: int | None = None) -> list[_Given] | None:
+    """What a module gives for images one after the other; None if it cannot be run on them."""
     found = []
     for image in images:
         answer = _answer(module, image[None], seed)
@@ -151,7 +164,7 @@ def _answers(module: nn.Module, images: Tensor, seed: int | None = None) -> list
     return found
 
 
-def _answer(module: nn.Module, image: Tensor, seed: int | None = None) -> list[Tensor] | None:
+def _answer(module: nn.Module, image: Tensor, seed: int | None = None) -> _Given | None:
     with torch.no_grad():
         if seed is not None:
             torch.manual_seed(seed)
@@ -161,7 +174,7 @@ def _answer(module: nn.Module, image: Tensor, seed: int | None = None) -> list[T
             out: object = module(image.clone())
         except Exception:  # noqa: BLE001 - whatever a user's forward raises
             return None
-    return [tensor.detach().clone() for tensor in _tensors(out)]
+    return _Given(out, [tensor.detach().clone() for tensor in _tensors(out)])
 
 
 def _tensors(out: object) -> list[Tensor]:
@@ -175,7 +188,11 @@ def _tensors(out: object) -> list[Tensor]:
     return [tensor for value in values for tensor in _tensors(value)]
 
 
-def _close(some: list[Tensor], others: list[Tensor]) -> bool:
+def _close(one: _Given, other: _Given) -> bool:
+    return _alike(one.tensors, other.tensors)
+
+
+def _alike(some: list[Tensor], others: list[Tensor]) -> bool:
     def alike(a: Tensor, b: Tensor) -> bool:
         if a.shape != b.shape or a.dtype != b.dtype:
             return False

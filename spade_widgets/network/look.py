@@ -18,11 +18,14 @@ from spade_widgets.network.wrapping import of_input, of_output, of_sigmoids
 Fresh = Callable[[], nn.Module]
 
 
-def look(module: nn.Module, fresh: Fresh, blank: Tensor, noise: Tensor, name: str) -> tuple[Answer, Tensor]:
+def look(
+    module: nn.Module, gave: list[object], fresh: Fresh, blank: Tensor, noise: Tensor, name: str
+) -> tuple[Answer, Tensor]:
     """How logits are had from what the model gives, and those of the first image, (1, classes).
 
     Args:
         module: a copy of the model that answers alike however often it is run.
+        gave: what the model gives for the two images, where that is known; else empty.
         fresh: more copies, to be changed.
         blank, noise: two unlike images (1, c, h, w), as the model takes them.
         name: the model's, for errors.
@@ -31,9 +34,10 @@ def look(module: nn.Module, fresh: Fresh, blank: Tensor, noise: Tensor, name: st
         ModelError: if the model cannot be run on the first, or gives on it nothing that logits can be had from.
     """
     out: object
+    known = len(gave) == 2
     try:
         with torch.no_grad():
-            out = module(blank)
+            out = gave[0] if known else module(blank)
     except Exception as error:  # whatever the user's own forward raises
         h, w = blank.shape[2:]
         failed = f"{name} cannot be run on an image of {h} × {w} px: {described(error)}"
@@ -51,7 +55,7 @@ def look(module: nn.Module, fresh: Fresh, blank: Tensor, noise: Tensor, name: st
         raise ModelError(
             f"{name} gives NaN or infinite logits on a grey image{_broken(module)}, so nothing can be said about it."
         )
-    other = _numbers(module, noise, place)
+    other = rows(picked(gave[1], place), 1) if known else _numbers(module, noise, place)
     values = [found, *([other] if other is not None and other.shape == found.shape else [])]
     kind = kind_of(torch.cat(values), lambda: _squashes(module, fresh, blank, place))
     if kind == "sigmoids":

@@ -12,6 +12,7 @@ import functools
 import types
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,16 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.errors import ModelError
-from spade_widgets.network.reach import filled, in_library, names_in, of_library, reached, set_globals, used_globals
+from spade_widgets.network.reach import (
+    PLAIN,
+    filled,
+    in_library,
+    names_in,
+    of_library,
+    reached,
+    set_globals,
+    used_globals,
+)
 
 #: Special methods that no forward pass calls.
 _NOT_RUN = {
@@ -153,27 +163,28 @@ def _does_something(module: nn.Module) -> bool:
     return tensors or any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
 
 
-def marks(value: Any) -> list[Any]:
-    """What changes when a value or something that it holds is written into. It holds all that it names by address."""
-    if isinstance(value, int | float | complex | str | bytes | bool | None):
-        return [value]
-    return [(part, _mark(part)) for part in map(_Same, reached(value))]
+@dataclass(frozen=True)
+class Marks:
+    """What changes when a value, or something that it holds, is written into.
+
+    Attributes:
+        state: of each part, by the parts' addresses.
+        kept: the parts, so that no other one comes to lie at an address.
+    """
+
+    state: list[Any]
+    kept: list[Any] = field(compare=False)
 
 
-class _Same:
-    """An object that equals itself alone."""
-
-    def __init__(self, part: Any) -> None:
-        self.part = part
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.part is other.part
-
-    __hash__ = None  # type: ignore[assignment]
+def marks(value: Any) -> Marks:
+    """The marks of a value, as it is now."""
+    if isinstance(value, PLAIN):
+        return Marks([value], [])
+    kept = list(reached(value))
+    return Marks([(id(part), _mark(part)) for part in kept], kept)
 
 
-def _mark(same: _Same) -> Any:
-    part = same.part
+def _mark(part: Any) -> Any:
     if isinstance(part, Tensor):
         return (part.data_ptr(), 0 if part.is_inference() else part._version)
     if isinstance(part, np.ndarray):
@@ -181,10 +192,15 @@ def _mark(same: _Same) -> Any:
     if isinstance(part, torch.Generator):
         return part.get_state().tolist()
     if isinstance(part, dict):
-        return [(key, _Same(value)) for key, value in part.items()]
+        return [(_named(key), _named(inner)) for key, inner in part.items()]
     if isinstance(part, list | tuple | deque):
-        return [_Same(value) for value in part]
+        return [_named(inner) for inner in part]
     if isinstance(part, set | frozenset):
-        return set(part)
+        return {_named(inner) for inner in part}
     held = getattr(part, "__dict__", None)
-    return [(key, _Same(value)) for key, value in held.items()] if isinstance(held, dict) else None
+    return [(key, _named(inner)) for key, inner in held.items()] if isinstance(held, dict) else None
+
+
+def _named(part: Any) -> Any:
+    """A number or text is what it is, anything else where it is."""
+    return part if isinstance(part, PLAIN) else id(part)

@@ -12,13 +12,15 @@ import sys
 import sysconfig
 import types
 import weakref
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Any
 
 from torch import Tensor, nn
 
-_PLAIN = (str, bytes, int, float, complex, type(None))
+#: What holds nothing.
+PLAIN = (str, bytes, int, float, complex, type(None))
+_PLAIN_KINDS = {*PLAIN, bool}
 _ENDS = (type, types.ModuleType, Tensor)
 _HOLDERS = (dict, list, tuple, set, frozenset, deque)
 _LIBRARIES = tuple(sysconfig.get_path(key) for key in ("stdlib", "purelib", "platlib"))
@@ -33,11 +35,11 @@ def reached(root: object) -> Iterator[Any]:
     waiting = [root]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, _PLAIN) or id(part) in seen:
+        if isinstance(part, PLAIN) or id(part) in seen:
             continue
         seen[id(part)] = part
         yield part
-        waiting += _inside(part)
+        waiting += [inner for inner in _inside(part) if type(inner) not in _PLAIN_KINDS]
 
 
 def compiled_from(part: object) -> Any:
@@ -105,6 +107,9 @@ def _is_state(part: object) -> bool:
 
 
 def _inside(part: Any) -> list[Any]:
+    kind: type = type(part)
+    if kind is dict or kind is OrderedDict:  # most of what there is
+        return [*part.values(), *part] if part else []
     if isinstance(part, _ENDS):
         return list(vars(part).values()) if isinstance(part, Tensor) and vars(part) else []
     if (inner := compiled_from(part)) is not None:
@@ -121,8 +126,7 @@ def _inside(part: Any) -> list[Any]:
         return [part()]
     held = list(part.values() if isinstance(part, dict) else part) if isinstance(part, _HOLDERS) else []
     if isinstance(part, dict):
-        held += [key for key in part if not isinstance(key, _PLAIN)]
-    kind: type = type(part)
+        held += [key for key in part if not isinstance(key, PLAIN)]
     slots = (getattr(part, name, None) for name in slots_of(kind))
     return [*held, *getattr(part, "__dict__", {}).values(), *slots]
 
