@@ -22,6 +22,7 @@ from spade_widgets.prediction import Network
 from spade_widgets.pruning.pruner import Sketch
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject
+from spade_widgets.runtime.lanes import at_once, lanes
 from spade_widgets.runtime.morph import EVERY, Morph, OnScreen, Origin
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
@@ -221,18 +222,25 @@ def _render(
         yield Working("rendering", done, 2 * steps)
         turn += 1
         morph = screen.morph
-        if morph is not None and (morph.alone or turn % EVERY == 0) and sparse.steps_done < steps:
-            morph.step()
-            yield Rendered("sparse", sparse, morph)
-        # The one that is behind goes on, so that both come to the same step and the pictures can be compared.
-        elif dense.steps_done < sparse.steps_done:
-            yield from _advance(session, dense)
-        elif sparse.steps_done < steps:
-            sparse.step()
-            session.keep(sparse)
-            if screen.overtaken(sparse, steps):
-                screen.show(sparse, _subject(session, selection), _origin(session, selection))
-            yield Rendered("sparse", sparse, screen.morph)
+        wanted: list[Renderer | Morph] = []
+        if morph is not None and sparse.steps_done < steps and (morph.alone or turn % EVERY == 0):
+            wanted.append(morph)
+        # The one that is behind goes on alone, so that both come to the same step and the pictures can be compared.
+        least = min(dense.steps_done, sparse.steps_done)
+        wanted += [renderer for renderer in (sparse, dense) if renderer.steps_done == least]
+        going = wanted[: lanes(session.classifier.device)]
+        at_once(*(one.step for one in going))
+        for one in going:
+            if one is dense:
+                session.keep(dense)
+                yield Rendered("dense", dense)
+            elif one is sparse:
+                session.keep(sparse)
+                if screen.overtaken(sparse, steps):
+                    screen.show(sparse, _subject(session, selection), _origin(session, selection))
+                yield Rendered("sparse", sparse, screen.morph)
+            else:
+                yield Rendered("sparse", sparse, morph)
 
 
 def _show(
