@@ -33,6 +33,7 @@ def render(
     magnitude_from: Samples | None = None,
     count: int = 1,
     diversity: float = 1.0,
+    bfloat16: bool | None = None,
 ) -> Iterator[Frame]:
     """The frames of a new rendering, one each `every` steps; see `Renderer` for the arguments and errors.
 
@@ -40,7 +41,7 @@ def render(
     """
     renderer = Renderer(
         network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
-        magnitude_from=magnitude_from, count=count, diversity=diversity,
+        magnitude_from=magnitude_from, count=count, diversity=diversity, bfloat16=bfloat16,
     )  # fmt: skip
     return renderer.run(steps, every=every)
 
@@ -58,6 +59,7 @@ def visualize(
     magnitude_from: Samples | None = None,
     count: int = 1,
     diversity: float = 1.0,
+    bfloat16: bool | None = None,
     transparent: bool = False,
 ) -> Image.Image:
     """The picture that excites a neuron, under a classifier or under a trace; see `Renderer` for arguments and errors.
@@ -65,7 +67,7 @@ def visualize(
     Two calls that differ in the network alone share start and transforms: what differs in the pictures is the network.
 
     Args:
-        network, neuron, seed, size, lr, transforms, image, magnitude_from, diversity: see `Renderer`.
+        network, neuron, seed, size, lr, transforms, image, magnitude_from, diversity, bfloat16: see `Renderer`.
         steps: how many.
         count: how many pictures of the neuron; several come in one image, in rows (`Renderer.pictures` gives a list).
         transparent: whether the image is RGBA, and shows no more than what mattered; see `Renderer.opacity`.
@@ -75,7 +77,7 @@ def visualize(
     """
     options: dict[str, Any] = {
         "seed": seed, "size": size, "lr": lr, "transforms": transforms, "image": image,
-        "magnitude_from": magnitude_from, "count": count, "diversity": diversity,
+        "magnitude_from": magnitude_from, "count": count, "diversity": diversity, "bfloat16": bfloat16,
     }  # fmt: skip
     renderer = Renderer(network, neuron, **options)
     for _ in range(whole("steps", steps)):

@@ -98,7 +98,8 @@ def input_gradient(gradient: Tensor, phased: Tensor, stride: int, padding: int, 
         stride, padding: of the convolution.
         size: h, w.
     """
-    pixels = F.pixel_shuffle(F.conv2d(gradient, phased, padding=phased.shape[-1] - 1), stride)
+    kernel = phased.to(gradient.dtype)  # under autocast the output has fewer bits
+    pixels = F.pixel_shuffle(F.conv2d(gradient, kernel, padding=phased.shape[-1] - 1), stride)
     # From −padding on; what no kernel reached, at the lower right, has no gradient.
     right, below = (side + padding - there for side, there in zip(reversed(size), reversed(pixels.shape), strict=False))
     return F.pad(pixels, (-padding, right, -padding, below))
