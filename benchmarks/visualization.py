@@ -6,8 +6,9 @@ Both render the same neuron with the same image parameterisation and optimiser, 
 through its chain of standard transforms, we through one warp that is that chain composed. In one process and in turns.
 Lucent runs the network on what the transforms give (at 224 px about 250), or, asked to, on a fixed size as we do: both
 are measured, and beside them the bare forward and backward pass to the layer, of a plain PyTorch model with frozen
-weights that stops there. Each step is timed by itself, from transforms to transforms, and the median is taken: other
-work on the machine disturbs some steps, not the median. Weights are random: they do not change what a step costs.
+weights that stops there. "A pair" is a panel's two pictures, a thread each: steps of both a second. Each step is timed
+by itself, from transforms to transforms, and the median is taken: other work on the machine disturbs some steps, not
+the median. Weights are random: they do not change what a step costs.
 
 The second table takes a step apart: each part forward, then backward through it alone, in turns as well.
 """
@@ -31,6 +32,7 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.network.capture import capture
+from spade_widgets.runtime.lanes import at_once
 from spade_widgets.visualization import Renderer
 from spade_widgets.visualization.lucent_bridge import standard_transforms, transform_image
 from spade_widgets.visualization.transforms import turns_and_shifts
@@ -44,18 +46,30 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24, help="steps of one measurement, at least 3")
     parser.add_argument("--rounds", type=int, default=5, help="measurements of each")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of PyTorch")
-    parser.add_argument("--layers", nargs="+", default=["layer1", "layer2", "layer3", "fc"], help="of both networks")
+    parser.add_argument("--layers", nargs="+", default=["layer1", "layer2", "layer3", "fc"], help="of the two ResNets")
     parser.add_argument("--busy", action="store_true", help="take processor time: the machine does other work too")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.busy:
         timing.now = time.process_time
 
-    resnet, demo = ImageClassifier.from_torchvision("resnet18", weights=None), builtin()
+    resnet, emoji, photos = (
+        ImageClassifier.from_torchvision("resnet18", weights=None),
+        built_in("emoji"),
+        built_in("photos"),
+    )
     compared = [(resnet, layer, options.steps) for layer in options.layers]
-    if demo is not None:
-        compared += [(demo, layer, options.steps * 4) for layer in options.layers]
-    row("steps a second", "ours", "Lucent, same size", "Lucent as it comes", "bare passes")
+    compared += [(emoji, layer, options.steps * 4) for layer in options.layers]
+    compared += [(photos, layer, options.steps) for layer in ("features.9", "features.12", "classifier.1")]
+    row(
+        "steps a second",
+        "ours, a pair",
+        "ours, one",
+        "float32, one",
+        "Lucent, same size",
+        "Lucent as it comes",
+        "bare passes",
+    )
     for classifier, layer, steps in compared:
         compare(classifier, layer, steps, options.rounds)
     print()
@@ -65,20 +79,12 @@ def main() -> None:
 
 
 def row(name: str, *cells: str) -> None:
-    print(f"{name:32}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+    print(f"{name:40}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
 
 
-def builtin() -> ImageClassifier | None:
-    """The built-in classifier, if this checkout holds its weights."""
-    try:
-        from spade_widgets.demo import emoji
-    except ImportError:
-        return None
-    try:
-        return emoji.classifier()
-    except FileNotFoundError as error:
-        print(f"without the built-in classifier: {error}")
-        return None
+def built_in(name: str) -> ImageClassifier:
+    classifier: ImageClassifier = importlib.import_module(f"spade_widgets.demo.{name}").classifier()
+    return classifier
 
 
 class Clock:
@@ -97,20 +103,33 @@ class Clock:
 
 
 def compare(classifier: ImageClassifier, layer: str, steps: int, rounds: int) -> None:
-    laps: dict[str, list[float]] = {"ours": [], "same": [], "free": [], "bare": []}
+    laps: dict[str, list[float]] = {"pair": [], "ours": [], "float": [], "same": [], "free": [], "bare": []}
     for _ in range(rounds):
+        laps["pair"] += run_pair(classifier, layer, steps)
         laps["ours"] += run_ours(classifier, layer, steps)
+        laps["float"] += run_ours(classifier, layer, steps, bfloat16=False)
         laps["same"] += run_lucent(classifier, layer, steps, classifier.input_size)
         laps["free"] += run_lucent(classifier, layer, steps, None)
         laps["bare"] += run_bare(classifier, layer, steps)
     seconds = {name: statistics.median(values) for name, values in laps.items()}
-    others = (f"{1 / seconds[n]:.1f} ({seconds[n] / seconds['ours']:.2f}×)" for n in ("same", "free", "bare"))
-    row(f"{classifier.name} {layer}, {classifier.input_size[0]} px", f"{1 / seconds['ours']:.1f}", *others)
+    names = ("ours", "float", "same", "free", "bare")
+    others = (f"{1 / seconds[n]:.1f} ({seconds[n] / seconds['pair']:.2f}×)" for n in names)
+    row(f"{classifier.name} {layer}, {classifier.input_size[0]} px", f"{1 / seconds['pair']:.1f}", *others)
 
 
-def run_ours(classifier: ImageClassifier, layer: str, steps: int) -> list[float]:
+def run_pair(classifier: ImageClassifier, layer: str, steps: int) -> list[float]:
+    """Seconds a step, where two are done at once."""
     clock = Clock()
-    renderer = Renderer(classifier, f"{layer}:1")
+    pair = [Renderer(classifier, f"{layer}:{channel}") for channel in (1, 2)]
+    for _ in range(steps):
+        clock.times.append(timing.now())
+        at_once(*(renderer.step for renderer in pair))
+    return [lap / len(pair) for lap in clock.laps()]
+
+
+def run_ours(classifier: ImageClassifier, layer: str, steps: int, *, bfloat16: bool | None = None) -> list[float]:
+    clock = Clock()
+    renderer = Renderer(classifier, f"{layer}:1", bfloat16=bfloat16)
     for _ in range(steps):
         clock.times.append(timing.now())
         renderer.step()
