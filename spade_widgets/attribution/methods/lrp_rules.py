@@ -9,9 +9,9 @@ from zennit.rules import ClampMod, NoMod
 
 #: What zennit keeps its denominators off zero by.
 _STABILIZER = 1e-6
-#: Less, where a layer's signals are weak: so much of their root mean square. (Those of an untrained network may vanish,
-#: and its relevance would be lost to zennit's absolute number.)
-_SHARE = 1e-4
+#: Less, where the root mean square of a layer's signals is weaker than this: a millionth of that in the end. Signals of
+#: an untrained network may vanish, and its relevance would be lost to an absolute number.
+_WEAK = 1e-2
 #: And where all of a layer is zero.
 _LEAST = 1e-20
 
@@ -88,8 +88,8 @@ def _off_zero(output: Tensor) -> Tensor:
 
 
 def _least(output: Tensor) -> Tensor:
-    squares = output.square().mean(tuple(range(1, output.ndim)), keepdim=True)
-    return (_SHARE * squares.sqrt()).clamp(_LEAST, _STABILIZER)
+    size = output.square().mean(tuple(range(1, output.ndim)), keepdim=True).sqrt()
+    return (_STABILIZER * torch.maximum(size, (size / _WEAK).square())).clamp(_LEAST, _STABILIZER)
 
 
 def _as_is(output: Tensor) -> Tensor:
