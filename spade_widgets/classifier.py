@@ -118,11 +118,12 @@ class ImageClassifier:
             InputError: if torchvision has no such classifier.
             ModelError: if the weights cannot be downloaded, read or fitted; says what to do instead.
         """
+        from spade_widgets.network.one_memory import share_memory
         from spade_widgets.network.torchvision_models import build
 
         model, default_preprocess, default_names = build(name, weights)
         return cls(
-            model,
+            share_memory(model) if weights is not None else model,  # random ones are others each time
             class_names=default_names if class_names is None else class_names,
             preprocess=preprocess or default_preprocess,
             name=name,

@@ -22,6 +22,7 @@ from spade_widgets.evidence.planting.patches import Patch
 from spade_widgets.evidence.planting.planted import Planted
 from spade_widgets.evidence.planting.renewed import renewed
 from spade_widgets.evidence.planting.report import PlantReport
+from spade_widgets.network.one_memory import share_memory
 from spade_widgets.sample import Sample
 
 RECORD, WEIGHTS = "planted.json", "weights.safetensors"
@@ -151,6 +152,7 @@ def _rebuilt(
     try:
         state = parse((folder / WEIGHTS).read_bytes())
         planted = renewed(original, state, str(record["name"]), names)
+        share_memory(planted._model)
     except SafetensorError as error:
         raise _damaged(folder, described(error)) from error
     if planted.digest != record["classifier"] or _view_digest(planted) != record["view"]:
