@@ -45,16 +45,21 @@ def test_what_the_worker_sets_off_is_printed_and_the_work_comes_to_its_end(
     assert panel.layout.comm is None  # to the last
 
 
-def test_a_fidelity_is_found_in_spite_of_an_observer(
-    make: Callable[..., Explorer], capfd: pytest.CaptureFixture[str]
-) -> None:
-    panel = make(fidelity=0.5)
-    panel.observe(failing, "sparsity")
+def test_a_fidelity_is_found_in_spite_of_an_observer(panel: Explorer, capfd: pytest.CaptureFixture[str]) -> None:
+    found: list[float] = []
+
+    def fails(change: Any) -> None:
+        found.append(change["new"])
+        raise ValueError("my own bug")
+
+    panel.observe(fails, "sparsity")
+    panel.fidelity = 0.5
     settle(panel)
-    panel.sample = 1
-    settle(panel)
+    assert found
+    assert panel.sparsity == found[-1]
     assert (panel.status["state"], panel.error, panel.fidelity) == ("idle", "", 0.5)
     assert panel.trace is not None
+    assert "An observer of 'sparsity' failed" in capfd.readouterr().err
 
 
 def test_in_the_users_own_thread_it_comes_out_after_the_panel_has_done_its_part(panel: Explorer) -> None:
