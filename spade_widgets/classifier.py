@@ -370,6 +370,12 @@ def _check_kind(model: nn.Module, name: str) -> None:
             f"{name} is, or holds, a module of TorchScript, whose layers can be neither copied nor followed: give the "
             "nn.Module that it was made of, with its state dict."
         )
+    everywhere = nn.modules.module
+    if everywhere._global_forward_hooks or everywhere._global_forward_pre_hooks:
+        raise ModelError(
+            "There are hooks on all modules there are (register_module_forward_hook), which would be called for copies "
+            "of the model, too: remove them, or register them on the model itself."
+        )
     for kind, tensors in (("weights", model.named_parameters()), ("buffers", model.named_buffers())):
         for path, tensor in tensors:
             if nn.parameter.is_lazy(tensor):

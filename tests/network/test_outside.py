@@ -296,3 +296,14 @@ def test_weights_without_values_are_refused() -> None:
         model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(sw.ModelError, match=r"'0\.weight' have no values, on the 'meta' device"):
         sw.ImageClassifier(model, preprocess=small)
+
+
+def test_hooks_on_all_modules_there_are_are_refused() -> None:
+    seen: list[Any] = []
+    handle = nn.modules.module.register_module_forward_hook(lambda _m, _i, out: seen.append(out))
+    try:
+        with pytest.raises(sw.ModelError, match="hooks on all modules"):
+            sw.ImageClassifier(network(), preprocess=small)
+    finally:
+        handle.remove()
+    assert not seen
