@@ -14,6 +14,7 @@ from widgets.page import Gate, Page, opened, settle
 from spade_widgets.runtime.explore import Excited, Predicted, Rendered, Working
 from spade_widgets.widgets.common import facts
 from spade_widgets.widgets.common import screen as shared
+from spade_widgets.widgets.common.frames import Frames
 from spade_widgets.widgets.explorer import screen as module
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.explorer.screen import Screen
@@ -83,6 +84,22 @@ def test_progress_is_said_a_few_times_a_second(still: Page, monkeypatch: pytest.
     assert all(a["seconds"] < b["seconds"] for a, b in itertools.pairwise(said))
     screen.show(selection, Working("solving", 0, 3))  # another stage at once
     assert still.panel.status["text"] == "solving"
+
+
+@pytest.mark.parametrize(("delay", "most"), [(0.1, 12), (1.0, 3), (60.0, 2)])
+def test_a_slow_link_is_told_of_progress_less_often(
+    still: Page, monkeypatch: pytest.MonkeyPatch, delay: float, most: int
+) -> None:
+    now = [time.monotonic() + 10]
+    monkeypatch.setattr(shared.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Frames, "delay", delay)
+    screen, selection = screen_of(still), still.panel._selection()
+    screen.begin(selection)
+    still.updates.clear()
+    for done in range(125):  # two seconds and a half
+        now[0] += 0.02
+        screen.show(selection, Working("calibrating", done, 125))
+    assert 2 <= len(still.told("status")) <= most + 1
 
 
 def test_the_first_and_the_last_step_are_pictures_and_the_rest_are_frames(
