@@ -85,7 +85,6 @@ class ImageClassifier:
         self.name = name or type(model).__name__
         self._preprocess = preprocess or _imagenet_preprocess()
         _check_kind(model, self.name)
-        self._outside = Outside(model, self.name)
         self._colours, self.input_size = probe(self._preprocess)
         self.answer, logits = self._look()
         self.class_names = in_order(class_names, logits.shape[1])
@@ -191,8 +190,13 @@ class ImageClassifier:
         saved = self._model.state_dict().keys()
         return {key: tensor_digest(tensor) for key, tensor in self._model.named_buffers() if key not in saved}
 
+    @cached_property
+    def _outside(self) -> Outside:
+        return Outside(self._model, self.name)
+
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_digest": None}  # it is known by addresses, which are others in the copy
+        # Both know the model by addresses, which are others in the copy.
+        return {key: value for key, value in self.__dict__.items() if key != "_outside"} | {"_digest": None}
 
     def module(self) -> nn.Module:
         """A fresh copy of the model: eval mode, frozen parameters (storage shared), its own hooks and buffers.
