@@ -4,6 +4,7 @@ import { type ComponentChild, render as renderTree } from "preact";
 import { followTheme } from "../lib/pageTheme";
 import { watchVisibility } from "./hooks/watchVisibility";
 import { keepKeys } from "./keepKeys";
+import { memoryOf } from "./memory";
 import { type AnyModel, connect, type Host } from "./model";
 import { createState, PanelContext, type PanelState } from "./state";
 import type { CommonTraits } from "./wire";
@@ -36,7 +37,7 @@ export function mount<T extends CommonTraits, M extends object>(
   el.append(root);
 
   const connection = connect(model, kind.defaults(model));
-  const panel = createState<T, M>(connection, host, root);
+  const panel = createState<T, M>(connection, host, root, memoryOf(model));
   // What every panel has in common is all that the common components see of it.
   const common = panel as unknown as PanelState;
   renderTree(<PanelContext.Provider value={common}>{kind.show(panel)}</PanelContext.Provider>, root);

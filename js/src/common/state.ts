@@ -3,6 +3,7 @@
 import { type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import type { Memory } from "./memory";
 import type { Connection, Host } from "./model";
 import type { CommonMessage, CommonTraits } from "./wire";
 
@@ -14,6 +15,8 @@ export interface PanelState<T extends CommonTraits = CommonTraits, M extends obj
   /** Random, so that two views of one model can be told apart. */
   view: string;
   root: HTMLElement;
+  /** What the last view of this model left behind. */
+  memory: Memory;
   /** Where the sparsity handle is while the user holds it: until then the kernel's word counts. */
   held: Signal<number | null>;
   /** A sentence about something that went wrong on the page. */
@@ -28,6 +31,7 @@ export function createState<T extends CommonTraits, M extends object>(
   connection: Connection<T>,
   host: Host | undefined,
   root: HTMLElement,
+  memory: Memory,
 ): PanelState<T, M> {
   const view = `sw-${Math.random().toString(36).slice(2, 10)}`;
   return {
@@ -36,6 +40,7 @@ export function createState<T extends CommonTraits, M extends object>(
     host,
     view,
     root,
+    memory,
     held: signal<number | null>(null),
     pageError: signal(""),
     announcement: signal(""),

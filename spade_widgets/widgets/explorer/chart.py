@@ -10,6 +10,8 @@ from spade_widgets.widgets.common.once import figure_widget
 #: The colour of everything that is the trace's; the front end's `--sw-trace`.
 TRACE = "#d97228"
 ERROR = "#6b7280"
+#: Pixels above the bars, for Plotly's toolbar.
+TOP = 32
 
 
 def chart() -> Any:
@@ -34,7 +36,7 @@ def chart() -> Any:
             "xaxis": {"domain": [0, 0.48], "title": {"text": "kept weights, %"}, "range": [0, 100]},
             "xaxis2": {"domain": [0.52, 1], "title": {"text": "relative reconstruction error"}, "rangemode": "tozero"},
             "yaxis": {"autorange": "reversed", "automargin": True, "type": "category"},
-            "margin": {"l": 8, "r": 12, "t": 8, "b": 40},
+            "margin": {"l": 8, "r": 12, "t": TOP, "b": 40},
             "showlegend": False,
             "bargap": 0.35,
             # Theme-neutral: the page's own background shows through, and this grey reads on white and on black.
@@ -59,4 +61,4 @@ def fill(figure: Any, trace: Trace) -> None:
         figure.data[0].x = [100 * row.kept / row.total for row in rows]
         figure.data[0].customdata = [(row.kept, row.total) for row in rows]
         figure.data[1].x = [row.error for row in rows]
-        figure.layout.height = 90 + 24 * max(3, len(rows))
+        figure.layout.height = 82 + TOP + 24 * max(3, len(rows))

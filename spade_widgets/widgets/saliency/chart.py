@@ -16,6 +16,8 @@ COLOURS = (
     "#2b9eb3", "#8a8f45", "#b0713f", "#6f7fa8", "#5f9e3a", "#b3699b",
 )  # fmt: skip
 GREY = "#808691"
+#: Pixels above the panes: for Plotly's toolbar, and under it the titles.
+TOP = 56
 DASHES = {"dense": "solid", "sparse": "dash"}
 TITLES = {"dense": "dense", "sparse": "trace"}
 
@@ -30,7 +32,7 @@ def chart() -> Any:
             **panes,
             "yaxis": height,
             "yaxis2": {**height, "anchor": "x2", "matches": "y", "showticklabels": False},
-            "margin": {"l": 8, "r": 12, "t": 28, "b": 40},
+            "margin": {"l": 8, "r": 12, "t": TOP, "b": 40},
             "legend": {"orientation": "h", "y": -0.2, "yanchor": "top"},
             "annotations": [
                 {
@@ -66,7 +68,7 @@ def fill(figure: Any, walked: Mapping[Cell, Mapping[Mode, Curve]], class_names: 
     with figure.batch_update():
         figure.data = ()
         figure.add_traces(lines)
-        figure.layout.height = 320 + 20 * ((len(walked) + 2) // 3)
+        figure.layout.height = 292 + TOP + 20 * ((len(walked) + 2) // 3)
         for curves in walked.values():
             # Class names are a user's text: Plotly reads < and & as markup.
             name = class_names[curves["insertion"].target].replace("&", "&amp;").replace("<", "&lt;")

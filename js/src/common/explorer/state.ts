@@ -4,6 +4,7 @@ import { type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { type Viewport, whole } from "../../lib/viewport";
+import { remembered } from "../memory";
 import type { PanelState } from "../state";
 import type { ExplorerMessage, Traits } from "./wire";
 
@@ -15,7 +16,12 @@ export interface ExplorerState extends PanelState<Traits, ExplorerMessage> {
 }
 
 export function explorerState(base: PanelState<Traits, ExplorerMessage>): ExplorerState {
-  return { ...base, mode: signal<"side" | "swipe">("side"), swipe: signal(0.5), viewport: signal(whole) };
+  return {
+    ...base,
+    mode: remembered<"side" | "swipe">(base.memory, "mode", "side"),
+    swipe: signal(0.5),
+    viewport: signal(whole),
+  };
 }
 
 export const ExplorerContext = createContext<ExplorerState | null>(null);

@@ -7,6 +7,7 @@ import { TileGrid } from "../parts/TileGrid";
 import { usePanel } from "../state";
 import type { SampleInfo } from "../wire";
 import { addFiles } from "./addFiles";
+import { useWholeRows } from "./useWholeRows";
 
 const NONE = new ArrayBuffer(0);
 
@@ -66,6 +67,7 @@ export function Samples({ fixed = false }: { fixed?: boolean }) {
   const selected = panel.traits.sample_id.value;
   const scroller = useRef<HTMLDivElement>(null);
 
+  useWholeRows(scroller, samples);
   // A sample chosen elsewhere (Python, another view, just added) comes into sight; the page itself stays where it is.
   // So it does when the list gets another height, unless the user has scrolled it meanwhile.
   useEffect(() => {

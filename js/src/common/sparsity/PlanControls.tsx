@@ -81,7 +81,7 @@ export function PlanControls() {
             Other file…
           </button>
         )}
-        <span class="sw-line" title={about}>
+        <span class={shown === PLAN_FILE ? "sw-plan-layers" : undefined} title={about}>
           {about || "\u00a0"}
         </span>
       </p>

@@ -1,4 +1,5 @@
-import { useRef } from "preact/hooks";
+import type { ComponentChildren } from "preact";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useExplorer } from "../../common/explorer/state";
 import type { Centre as Choice } from "../../common/explorer/wire";
 import { Controls } from "../../common/frame/Controls";
@@ -13,13 +14,22 @@ const choices: [Choice, string][] = [
   ["both", "Both"],
 ];
 
-/** What the neuron answers to, where the prediction comes from, or both: the second is a panel of its own. */
-export function Centre() {
+/**
+ * What the neuron answers to, where the prediction comes from, or both: the second is a panel of its own. Between them
+ * stands what both depend on, so that it is seen with either.
+ */
+export function Centre({ children }: { children: ComponentChildren }) {
   const panel = useExplorer();
   const { centre, saliency_panel } = panel.traits;
   const place = useRef<HTMLDivElement>(null);
   const state = useChildWidget(panel.host, saliency_panel.value, place, { plotly: false });
   const shown = centre.value;
+  // The maps take no less room than the pictures whose place they take: the page below stays where it is.
+  const pictures = useRef<HTMLDivElement>(null);
+  const reserved = useRef(0);
+  useLayoutEffect(() => {
+    reserved.current = pictures.current?.offsetHeight || reserved.current;
+  });
   return (
     <>
       <Controls>
@@ -33,10 +43,16 @@ export function Centre() {
           {shown !== "saliency" && <PictureOptions />}
         </div>
       </Controls>
-      <div class="sw-centre-part" hidden={shown === "saliency"}>
+      <div class="sw-centre-part" ref={pictures} hidden={shown === "saliency"}>
         <Pictures />
       </div>
-      <div class="sw-centre-part" hidden={shown === "visualization"} aria-busy={state === "waiting"}>
+      {children}
+      <div
+        class="sw-centre-part"
+        hidden={shown === "visualization"}
+        aria-busy={state === "waiting"}
+        style={{ minHeight: shown === "saliency" ? `${reserved.current}px` : undefined }}
+      >
         {state === "waiting" && <p class="sw-secondary">making the saliency panel …</p>}
         {state === "failed" && <p class="sw-secondary">The saliency panel can't be shown here.</p>}
         <div ref={place} />

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useExplorer } from "../../common/explorer/state";
 import { useChildWidget } from "../../common/hooks/useChildWidget";
+import { remembered } from "../../common/memory";
 import { LayerTable } from "../../common/sparsity/LayerTable";
 
 const PATIENCE_MS = 20_000;
@@ -13,10 +14,12 @@ export function WhatIsLeft() {
   const panel = useExplorer();
   const reference = panel.traits.chart.value;
   const place = useRef<HTMLDivElement>(null);
-  const [open, setOpen] = useState(false);
+  const [{ open, view }] = useState(() => ({
+    open: remembered(panel.memory, "left open", false),
+    view: remembered<"chart" | "table">(panel.memory, "left view", "chart"),
+  }));
   // Once drawn the chart stays until the view goes: folded away it is still kept up to date.
-  const [asked, setAsked] = useState(false);
-  const [view, setView] = useState<"chart" | "table">("chart");
+  const [asked, setAsked] = useState(open.value);
   const [late, setLate] = useState(false);
   const child = useChildWidget(panel.host, asked ? reference : null, place, { plotly: true });
   const live = panel.connection.live.value;
@@ -33,12 +36,13 @@ export function WhatIsLeft() {
     return () => clearTimeout(timer);
   }, [asked, reference, child]);
 
-  const table = view === "table" || state === "failed";
+  const table = view.value === "table" || state === "failed";
   return (
     <details
       class="sw-left"
+      open={open.value}
       onToggle={(event) => {
-        setOpen(event.currentTarget.open);
+        open.value = event.currentTarget.open;
         if (event.currentTarget.open) setAsked(true);
       }}
     >
@@ -53,7 +57,9 @@ export function WhatIsLeft() {
             type="button"
             aria-pressed={(choice === "table") === table}
             disabled={choice === "chart" && state === "failed"}
-            onClick={() => setView(choice)}
+            onClick={() => {
+              view.value = choice;
+            }}
           >
             {choice === "chart" ? "Chart" : "Table"}
           </button>
@@ -68,7 +74,7 @@ export function WhatIsLeft() {
         {state === "waiting" && <p class="sw-secondary">drawing the chart …</p>}
         <div ref={place} />
       </div>
-      {open && table && <LayerTable />}
+      {open.value && table && <LayerTable />}
     </details>
   );
 }

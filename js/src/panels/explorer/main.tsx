@@ -38,10 +38,13 @@ function Explorer({ base }: { base: PanelState<Traits, ExplorerMessage> }) {
             <NeuronPredictions />
           </div>
           <div class="sw-column sw-column-pictures">
-            <Centre />
-            <section class="sw-trace" aria-label="Trace">
+            <Centre>
               <Controls>
                 <SparsityBar />
+              </Controls>
+            </Centre>
+            <section class="sw-trace" aria-label="Trace">
+              <Controls>
                 <PlanControls />
               </Controls>
               <TraceFacts />

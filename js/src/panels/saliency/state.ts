@@ -3,6 +3,7 @@
 import { batch, computed, effect, type ReadonlySignal, type Signal, signal } from "@preact/signals";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
+import { remembered } from "../../common/memory";
 import type { PanelState } from "../../common/state";
 import { isEmpty, toBlob } from "../../lib/bytes";
 import { outlinePath } from "../../lib/outline";
@@ -113,7 +114,7 @@ export function saliencyState(
     }),
     spot,
     pinned,
-    curvesOpen: signal(false),
+    curvesOpen: remembered(base.memory, "curves", false),
     exporting: signal(false),
   };
   return [
