@@ -116,17 +116,19 @@ def notifying() -> Iterator[None]:
     """
     depth = getattr(_here, "depth", 0)
     _here.depth = depth + 1
+    raised: list[tuple[Guarded, Exception, str]] = []
+    first = None
     try:
         yield
+        first = next(iter(_pending()), None) if depth == 0 else None
     finally:
         _here.depth = depth
-        raised = []
         if depth == 0:
             raised, _here.pending = _pending(), []
-        for guarded, error, name in raised[1:]:  # only one can come out of the assignment
+        for guarded, error, name in raised[first is not None :]:  # only one can come out of the assignment
             guarded._print(error, name)
-    if raised:
-        raise raised[0][1]
+    if first is not None:
+        raise first[1]
 
 
 def _pending() -> list[tuple[Guarded, Exception, str]]:

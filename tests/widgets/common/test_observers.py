@@ -77,6 +77,31 @@ def test_in_the_users_own_thread_it_comes_out_after_the_panel_has_done_its_part(
     settle(panel)
 
 
+def test_of_two_that_fail_one_comes_out_and_the_other_is_printed(
+    panel: Explorer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def fails_too(_change: Any) -> None:
+        raise TypeError("another bug")
+
+    panel.observe(failing, "sparsity")
+    panel.observe(fails_too, "sparsity")
+    with pytest.raises(ValueError, match="my own bug"):
+        panel.sparsity = 0.7
+    assert "TypeError: another bug" in capfd.readouterr().err
+    panel.unobserve(fails_too, "sparsity")
+
+    def both() -> None:
+        with observers.notifying():
+            panel.sparsity = 0.6
+            panel.error = 3
+
+    with pytest.raises(t.TraitError, match="unicode"):  # what is not the user's own goes first
+        both()
+    assert "ValueError: my own bug" in capfd.readouterr().err
+    panel.unobserve(failing, "sparsity")
+    panel.sparsity = 0.5  # nothing is left of it
+
+
 def test_linked_panels_follow_though_an_observer_was_there_first(
     panel: Explorer, make_saliency: Callable[..., Any]
 ) -> None:
