@@ -37,6 +37,7 @@ class ExplorerWire(PanelWire):
     channels: t.Dict[str, Any] = t.Dict({"sample_id": "", "layer": "", "total": 0, "rows": []}).tag(sync=True)
     dense: t.Dict[str, Any] = t.Dict().tag(sync=True)
     sparse: t.Dict[str, Any] = t.Dict().tag(sync=True)
+    # Files, WebP where Pillow has it: what was rendered is kept by the session to the last bit, this is what is shown.
     dense_png = t.Bytes(b"").tag(sync=True)
     sparse_png = t.Bytes(b"").tag(sync=True)
     chart = anywidget.WidgetTrait().tag(sync=True)

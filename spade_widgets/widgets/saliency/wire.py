@@ -52,6 +52,7 @@ class SaliencyWire(PanelWire):
 
     embedded = t.Bool(False).tag(sync=True)
     all_methods: t.List[Any] = t.List().tag(sync=True)
+    #: `png`: what the model sees of the sample, as a file: WebP where Pillow has it.
     image: t.Dict[str, Any] = t.Dict({"sample_id": "", "png": b"", "mask": b""}).tag(sync=True)
     cells: t.Dict[str, Any] = t.Dict().tag(sync=True)
     curves = anywidget.WidgetTrait().tag(sync=True)

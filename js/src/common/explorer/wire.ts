@@ -72,6 +72,7 @@ export interface Reported extends CommonReported {
   channels: Channels;
   dense: Picture;
   sparse: Picture;
+  /** Image files, of whichever type. */
   dense_png: Bytes;
   sparse_png: Bytes;
   /** A reference to a child widget (`"anywidget:<model id>"`), made after the message `{type: "chart"}`. */

@@ -20,7 +20,7 @@ function isFrame(message: unknown): message is FrameMessage {
 }
 
 /**
- * Keeps a canvas up to date: with the frames while the picture is rendered, with the PNG otherwise. Each frame is
+ * Keeps a canvas up to date: with the frames while the picture is rendered, with the finished file otherwise. Each frame is
  * acknowledged once it is drawn, or passed over for a later one: Python sends no more than the page can draw.
  */
 export function usePaintings(
@@ -76,7 +76,7 @@ export function usePaintings(
     });
 
     let { neuron, morph } = picture.peek();
-    // A view that comes late sees the PNG of before until the next frame.
+    // A view that comes late sees the file of before until the next frame.
     stale.value = picture.peek().state === "rendering";
     const stopState = effect(() => {
       const now = picture.value;
