@@ -1,6 +1,6 @@
 """The notebook that panels are shown in, as its kernel knows it: which cell runs, what it shows, when it has ended.
 
-Nothing here is needed where there is no kernel: panels are then shown without a saved picture, and held until closed.
+Where there is no IPython kernel, panels are shown without a saved picture and held until they are closed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ipywidgets.widgets import widget as ipywidgets_widget
 
 from spade_widgets.runtime.jobs import WORKER, Steps
 from spade_widgets.widgets.common.display import Displayed, Slot, publish
-from spade_widgets.widgets.common.places import SOMEWHERE, Placed, Places
+from spade_widgets.widgets.common.places import SOMEWHERE, Placed, Places, let_go
 
 log = logging.getLogger(__name__)
 
@@ -43,19 +43,24 @@ class Notebook:
         self._shell: Any = None
         self._heard = threading.local()
 
+    def made(self, panel: Any) -> None:
+        """A panel was made: where it is to be displayed through a kernel's cells, it is left to whoever holds it."""
+        if _request(get_ipython()):
+            let_go(panel)
+
     def showing(self, panel: Placed, displayed: Displayed, model_id: str) -> None:
         """A panel's own output was asked for: it is about to be published."""
         shell = get_ipython()
         request = _request(shell)
         header = request.get("header", {})
-        cell = request.get("metadata", {}).get("cellId") or SOMEWHERE
-        in_cell = header.get("msg_type") == "execute_request"
-        self.places.shown(panel, cell if in_cell else SOMEWHERE)
-        if in_cell:
-            self._listen(shell)
-            # An `Output` widget takes what is published, but no replacement of it: a picture there would grow old.
-            if not _captured(header["msg_id"]):
-                self._asked[model_id] = displayed
+        # An `Output` widget takes what is published, wherever it is and however long it stays there. It takes no
+        # replacement of it: a picture in it would grow old.
+        if header.get("msg_type") != "execute_request" or _captured(header["msg_id"]):
+            self.places.shown(panel, SOMEWHERE)
+            return
+        self.places.shown(panel, request.get("metadata", {}).get("cellId") or SOMEWHERE)
+        self._listen(shell)
+        self._asked[model_id] = displayed
 
     def collect(self, ending: Sequence[threading.Event]) -> None:
         """Free what nobody holds any more, once this work has ended: it is full of circles."""

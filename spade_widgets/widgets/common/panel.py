@@ -33,7 +33,6 @@ from spade_widgets.widgets.common.link import Link
 from spade_widgets.widgets.common.notebook import NOTEBOOK
 from spade_widgets.widgets.common.observers import alone, notifying, refuse_waiting
 from spade_widgets.widgets.common.opening import Opened
-from spade_widgets.widgets.common.places import let_go
 from spade_widgets.widgets.common.plans import read_plan
 from spade_widgets.widgets.common.screen import PanelScreen
 from spade_widgets.widgets.common.still import Still
@@ -114,7 +113,7 @@ class Panel(PanelWire):
             solvers=list(choices()),
             **traits,
         )
-        let_go(self)
+        NOTEBOOK.made(self)
 
     def _begin(self, linked: Panel | None = None) -> None:
         """All of the panel is made: begin to listen and to compute. `linked`: shares its selection, both ways."""

@@ -6,8 +6,8 @@ and, besides, by the cells whose output shows it. A cell that is run again shows
 shown before leaves the page. A panel that has left and that nobody holds is closed and its memory is free. One that
 somebody still holds, under a name, in a list or in another widget, goes on: it can be read, set and shown again.
 
-What shows a panel and is no cell with an id (plain IPython, some houses, a button's callback) holds it until it is
-closed.
+What shows a panel and is no cell with an id (plain IPython, some houses, a button's callback, an `Output` widget) holds
+it until it is closed.
 """
 
 from __future__ import annotations

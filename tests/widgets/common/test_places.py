@@ -8,7 +8,7 @@ from typing import Any
 from weakref import ref
 
 import pytest
-from ipywidgets import VBox
+from ipywidgets import Output, VBox
 from ipywidgets.widgets.widget import _instances
 from widgets.kernel import Kernel
 from widgets.page import flush, picture, settle
@@ -139,7 +139,7 @@ def test_one_in_another_widget_is_held_by_it_and_works_while_it_is_seen(make: Ma
     assert gone(name) == [True]
 
 
-def test_one_that_was_never_shown_is_let_go_with_its_name(make: Make) -> None:
+def test_one_that_was_never_shown_is_let_go_with_its_name(make: Make, kernel: Kernel) -> None:
     panel = make()
     settle(panel)
     name, model = ref(panel), panel.model_id
@@ -171,6 +171,32 @@ def test_a_linked_panel_holds_neither_its_source_nor_is_held_by_it(make: Make, k
     settle(panel)
     assert panel.trace_summary["sparsity"] == 0.35
     panel.close()
+
+
+def test_without_a_kernel_a_panel_is_held_until_it_is_closed(make: Make) -> None:
+    panel = make()  # a house that is no IPython may show it without telling
+    settle(panel)
+    name = ref(panel)
+    del panel
+    assert gone(name) == [False]
+    name().close()  # type: ignore[union-attr]
+    assert gone(name) == [True]
+
+
+def test_one_that_an_output_widget_took_stays_there(make: Make, kernel: Kernel) -> None:
+    taking = Output()
+    with kernel.running("a"):
+        taking.msg_id = kernel.get_parent()["header"]["msg_id"]  # as within `with taking:`
+        panel = make()
+        kernel.display(panel)
+        taking.msg_id = ""
+    with kernel.running("a"):
+        pass
+    name = ref(panel)
+    del panel
+    assert gone(name) == [False]
+    name().close()  # type: ignore[union-attr]
+    taking.close()
 
 
 def test_without_a_cells_id_the_page_holds_a_panel_until_it_is_closed(make: Make, kernel: Kernel) -> None:
