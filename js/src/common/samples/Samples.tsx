@@ -2,12 +2,12 @@ import { useEffect, useMemo, useRef } from "preact/hooks";
 import type { Bytes } from "../../lib/bytes";
 import { sampleNames } from "../../lib/sampleNames";
 import { useImageUrl } from "../hooks/useImageUrl";
+import { useWholeRows } from "../hooks/useWholeRows";
 import { PlusIcon } from "../parts/icons";
 import { TileGrid } from "../parts/TileGrid";
 import { usePanel } from "../state";
 import type { SampleInfo } from "../wire";
 import { addFiles } from "./addFiles";
-import { useWholeRows } from "./useWholeRows";
 
 const NONE = new ArrayBuffer(0);
 

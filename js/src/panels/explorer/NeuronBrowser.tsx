@@ -1,7 +1,9 @@
 import { useComputed } from "@preact/signals";
+import { useRef } from "preact/hooks";
 import { useExplorer } from "../../common/explorer/state";
 import type { ChannelRow } from "../../common/explorer/wire";
 import { useImageUrl } from "../../common/hooks/useImageUrl";
+import { useWholeRows } from "../../common/hooks/useWholeRows";
 import { TileGrid } from "../../common/parts/TileGrid";
 import { decimal } from "../../lib/format";
 import { parseNeuron } from "../../lib/neuron";
@@ -24,6 +26,8 @@ export function NeuronBrowser() {
   const panel = useExplorer();
   const { channels, neuron, layer, sample_id } = panel.traits;
   const { rows, total } = channels.value;
+  const scroller = useRef<HTMLDivElement>(null);
+  useWholeRows(scroller, rows);
   const stale = channels.value.layer !== layer.value || channels.value.sample_id !== sample_id.value;
   const selected = useComputed(() => {
     const parsed = parseNeuron(neuron.value);
@@ -41,7 +45,7 @@ export function NeuronBrowser() {
       <ChannelField />
       <ClassPicker />
       <div class="sw-channels">
-        <div class="sw-scroll sw-channel-scroll">
+        <div class="sw-scroll sw-channel-scroll" ref={scroller}>
           <TileGrid
             label="Channel"
             class="sw-channel-grid"

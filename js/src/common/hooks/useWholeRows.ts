@@ -2,7 +2,7 @@ import type { RefObject } from "preact";
 import { useLayoutEffect } from "preact/hooks";
 import { cutAt } from "../../lib/rows";
 
-/** Ends a list of tiles within a row's pictures or after its texts: never in the texts, of which dots would be left. */
+/** Ends a list of tiles within a row's pictures, so that it goes on to the eye: in the texts it would leave dots. */
 export function useWholeRows(scroller: RefObject<HTMLElement | null>, items: readonly unknown[]): void {
   useLayoutEffect(() => {
     const box = scroller.current;
