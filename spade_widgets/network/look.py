@@ -46,7 +46,7 @@ def look(
     found = rows(picked(out, place), 1)
     if found is None:
         kind = "" if not isinstance(out, Tensor) or out.is_floating_point() else f"{str(out.dtype)[6:]} "
-        shape = f"a {kind}tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else _named(out)
+        shape = f"a {kind}tensor of shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
         raise ModelError(
             f"{name} is not an image classifier: it gives {shape} instead of {'floating-point ' if kind else ''}logits "
             f"(1, classes){of_output(out)}."
@@ -126,12 +126,6 @@ def _scaled(copy: nn.Module, layer: str, factor: float) -> nn.Module:
     replace_weights(copy, {layer: weight(copy, layer) * factor})
     named: dict[str, nn.Module] = dict(copy.named_modules())
     return named[layer] if layer in named else named[layer.rpartition(".")[0]]
-
-
-def _named(out: object) -> str:
-    return (
-        f"a {type(out).__name__}" if type(out).__module__ == "builtins" else f"an object of type {type(out).__name__}"
-    )
 
 
 def _broken(model: nn.Module) -> str:

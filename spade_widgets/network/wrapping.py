@@ -6,6 +6,7 @@ Notebook 02 shows each wrapper.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeGuard
 
@@ -61,13 +62,15 @@ def runs_on(module: nn.Module, image: Tensor) -> bool:
 
 
 def _place(output: Any, depth: int = 3) -> str:
-    """Where the logits are in a tuple, a dict, or an object as transformers' models give; empty where nowhere."""
+    """Where the logits are in a tuple, a dict, a dataclass, or an object as hubs' models give; empty where nowhere."""
     if isinstance(output, Mapping):
         held = [(f"[{key!r}]", value) for key, value in output.items()]
     elif isinstance(output, tuple | list):
         held = [(f"[{i}]", value) for i, value in enumerate(output)]
+    elif dataclasses.is_dataclass(output):
+        held = [(f".{field.name}", getattr(output, field.name)) for field in dataclasses.fields(output)]
     else:
-        held = [(f".{key}", value) for key, value in getattr(output, "__dict__", {}).items()]
+        held = []
     named = [(f".{key}", getattr(output, key)) for key in ("logits",) if hasattr(output, key)]
     for path, value in [*named, *held]:
         if is_logits(value):

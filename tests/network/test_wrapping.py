@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -55,14 +56,19 @@ def test_the_probability_of_two_logits_is_the_sigmoid_of_one() -> None:
     assert found == pytest.approx(expected, rel=1e-5)
 
 
+@dataclass
+class Answer:
+    scores: Any
+
+
 @pytest.mark.parametrize(
     ("answer", "place"),
     [
         (lambda z: (z, z), "output[0]"),
         (lambda z: ((None, z), z[:, :, None, None]), "output[0][1]"),
         (lambda z: {"aux": {"a": z[0, 0]}, "y": z, "y2": z}, "output['y']"),
-        (lambda z: SimpleNamespace(scores=z), "output.scores"),
-        (lambda z: SimpleNamespace(inner=SimpleNamespace(scores=[z])), "output.inner.scores[0]"),
+        (Answer, "output.scores"),
+        (lambda z: Answer(Answer([z])), "output.scores.scores[0]"),
     ],
 )
 def test_where_the_logits_are_is_said_however_deep(answer: Any, place: str) -> None:
