@@ -1,6 +1,6 @@
-// Which keys stay in a panel, and which the page hears. A notebook's shortcuts mean the cell that has the focus; those of
-// the whole page mean none. So a key of the panel never goes up through its cell: what could be a shortcut of the page is
-// said again outside of the notebook, where no shortcut of a cell can match, whichever these are in this house.
+// Which keys stay in a panel, and which the page hears. A notebook's shortcuts mean the cell that has the focus; those
+// of the whole page mean none. So a key of the panel never goes up through its cell: what could be a shortcut of the
+// page is said again outside of the notebook, where no shortcut of a cell can match, whichever these are in this house.
 
 /** What holds a notebook, or a view of a cell's output, in JupyterLab and Notebook 7. */
 const HOLDERS = ".jp-Activity, .jp-NotebookPanel";

@@ -1,5 +1,5 @@
-// What the page remembers of a model's views: a view that is made anew, as when its cell is moved, begins where the last
-// one was. For as long as the page and the model live, and never sent or saved.
+// What the page remembers of a model's views: a view that is made anew, as when its cell is moved, begins where the
+// last one was. For as long as the page and the model live, and never sent or saved.
 
 import { type Signal, signal } from "@preact/signals";
 import type { AnyModel } from "./model";

@@ -1,7 +1,7 @@
 /**
- * How high a list may be, at most as high as it has room: its end falls on pictures of a row, which says that there is more.
- * `top`: where the first row begins; `pitch`: from row to row; `picture`: how high a row's picture is, its text follows.
- * Pixels.
+ * How high a list may be, at most as high as it has room: its end falls on pictures of a row, which says that there is
+ * more. `top`: where the first row begins; `pitch`: from row to row; `picture`: how high a row's picture is, its text
+ * follows. Pixels.
  */
 export function cutAt(room: number, top: number, pitch: number, picture: number): number {
   const rows = Math.floor((room - top) / pitch);
