@@ -108,25 +108,35 @@ def test_transformers(name: str) -> None:
 MEMBERS = [name for members in methods.FAMILIES.values() for name in members]
 
 
-def listed() -> dict[str, list[str]]:
-    """The page's table: classifier → cells."""
-    lines = [line for line in methods.TABLE.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+OWN = [name for name in MEMBERS if name not in (methods.BUILT_IN, *methods.LEFT_OUT)]
+
+
+def listed(own: bool) -> dict[str, list[str]]:
+    """One of the page's two tables: classifier → cells."""
+    page = methods.TABLE.read_text(encoding="utf-8").partition(f"## {methods.TITLES[own]}\n")[2].partition("\n## ")[0]
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines[1:]]
     return {row[0]: row[1:] for row in cells}
 
 
-def test_the_page_lists_what_was_tried() -> None:
-    assert list(listed()) == MEMBERS
-    assert {len(cells) for cells in listed().values()} == {len(METHODS) + 1}
+@pytest.mark.parametrize("own", methods.TITLES)
+def test_the_page_lists_what_was_tried(own: bool) -> None:
+    assert list(listed(own)) == (OWN if own else MEMBERS)
+    assert {len(cells) for cells in listed(own).values()} == {len(METHODS) + 1}
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in ALL_METHODS else pytest.mark.every) for n in MEMBERS]
+    ("name", "own"),
+    [
+        pytest.param(n, own, marks=() if n in ALL_METHODS else pytest.mark.every)
+        for own in methods.TITLES
+        for n in (OWN if own else MEMBERS)
+    ],
 )
-def test_all_methods_apply_or_say_why_not_as_the_page_says(name: str) -> None:
-    row = methods.check(name)
+def test_all_methods_apply_or_say_why_not_as_the_page_says(name: str, own: bool) -> None:
+    row = methods.check(name, own)
     notes: list[str] = []
-    cells = [cell.split(" [")[0] for cell in listed()[name]]
+    cells = [cell.split(" [")[0] for cell in listed(own)[name]]
     for method, cell, found in zip(METHODS, cells, methods.line(row, notes).strip("| ").split(" | ")[1:], strict=False):
         assert (cell == "–") == (method in row.refused), method
         assert (cell == "✓") == (found == "✓"), method
