@@ -21,6 +21,7 @@ from spade_widgets.network.copies import shared_copy, unwrapped
 from spade_widgets.network.faithful import check_copies
 from spade_widgets.network.independence import ALONE
 from spade_widgets.network.look import independent, look
+from spade_widgets.network.memory_layout import takes_channels_last
 from spade_widgets.network.outside import Outside
 from spade_widgets.network.preprocessing import Preprocess, probe
 from spade_widgets.network.products import TAKEN_PAST, Survey
@@ -220,6 +221,12 @@ class ImageClassifier:
     def at_once(self, count: int) -> int:
         """How many images may go through the model at once, where so many are suitable: one if not `independent`."""
         return count if self.independent else 1
+
+    @cached_property
+    def channels_last(self) -> bool:
+        """Whether images that lie channels last in memory have the same logits: on a CPU they take half the time."""
+        with model_errors():
+            return takes_channels_last(self.module, torch.cat([self._noise(), self._blank()])[: self.at_once(2)])
 
     def prepare(self, sample: Sample) -> Tensor:
         """The sample as the model's input: (1, c, h, w), through the classifier's own preprocessing."""

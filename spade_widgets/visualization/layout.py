@@ -8,42 +8,25 @@ that render under the same weights.
 from __future__ import annotations
 
 import weakref
-from typing import TypeAlias
 
 import torch
 from torch import nn
 
-#: Module, name of a parameter in it, and the parameter.
-Replaced: TypeAlias = list[tuple[nn.Module, str, nn.Parameter]]
-
 _copies: weakref.WeakValueDictionary[tuple[object, ...], nn.Parameter] = weakref.WeakValueDictionary()
 
 
-def channels_last(module: nn.Module) -> Replaced:
+def channels_last(module: nn.Module) -> None:
     """Put channels-last copies in the place of a module's convolution weights. Values are the same.
 
     A copy lives as long as some module holds it.
 
     Args:
         module: a copy that is the caller's own. Nothing is written into a tensor: it gets other parameters.
-
-    Returns:
-        What was replaced, for `put_back`.
     """
-    replaced: Replaced = []
     for part in module.modules():
         for key, weight in part._parameters.items():
-            if weight is None or weight.ndim != 4 or weight.is_contiguous(memory_format=torch.channels_last):
-                continue
-            replaced.append((part, key, weight))
-            part._parameters[key] = _copy(weight)
-    return replaced
-
-
-def put_back(replaced: Replaced) -> None:
-    """Undo `channels_last`."""
-    for part, key, weight in replaced:
-        part._parameters[key] = weight
+            if weight is not None and weight.ndim == 4 and not weight.is_contiguous(memory_format=torch.channels_last):
+                part._parameters[key] = _copy(weight)
 
 
 def _copy(weight: nn.Parameter) -> nn.Parameter:

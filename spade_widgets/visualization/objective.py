@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.errors import InputError, ModelError
+from spade_widgets.errors import InputError
 from spade_widgets.network.capture import OUTPUT, capture
 from spade_widgets.neuron import Layer, Neuron
 from spade_widgets.visualization import layout, lucent_bridge, stem
@@ -58,10 +58,17 @@ class Target:
         objective: Lucent's, or any function like it.
         layers: the layers that the objective looks up; those it turns out to need besides are found when it first runs.
         compared: the layer on which several pictures are compared, if they are.
+        channels_last: whether the module may be given pictures that lie so in memory.
     """
 
     def __init__(
-        self, module: nn.Module, objective: Objective, layers: Sequence[str] = (), compared: Layer | None = None
+        self,
+        module: nn.Module,
+        objective: Objective,
+        layers: Sequence[str] = (),
+        compared: Layer | None = None,
+        *,
+        channels_last: bool = False,
     ) -> None:
         self._module = module
         self._objective = objective
@@ -70,10 +77,10 @@ class Target:
         self._needed = [*layers, *extra]
         # Convolutions on a CPU are faster so (SqueezeNet's forward pass takes half the time). Objectives of the user's
         # may reshape activations in ways that need the usual order.
-        self._channels_last = bool(layers) and _on_cpu(module)
+        self._channels_last = channels_last and bool(layers) and _on_cpu(module)
         if self._channels_last:
             stem.quicken(module)
-        self._replaced = layout.channels_last(module) if self._channels_last else []
+            layout.channels_last(module)
         # Lucent writes layer4_1_conv2 where PyTorch writes layer4.1.conv2: an objective may use either.
         self._names: dict[str, str] = {name.replace(".", "_"): name for name, _ in module.named_modules() if name}
 
@@ -105,11 +112,7 @@ class Target:
         if not self._needed:
             return {}
         if self._channels_last:
-            try:
-                return capture(self._module, inputs.contiguous(memory_format=torch.channels_last), self._needed)
-            except ModelError:  # of a model that calls `view`, say; if it fails for another reason, it fails again
-                self._channels_last = False
-                layout.put_back(self._replaced)
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
         return capture(self._module, inputs, self._needed)
 
     def resolve(self, name: str) -> str:
@@ -175,13 +178,18 @@ def target_of(
     if isinstance(wanted, str | Neuron):
         neuron = classifier.neuron(wanted)
         if neuron.layer is None:
-            return Target(module, of_neuron(neuron), [OUTPUT], _spatial(classifier) if compare else None)
+            compared = _spatial(classifier) if compare else None
+            return Target(module, of_neuron(neuron), [OUTPUT], compared, channels_last=classifier.channels_last)
         layer = classifier.layer(neuron.layer)
         if layer.size == (1, 1):
             neuron = Neuron(neuron.layer, neuron.channel)  # its only position is the whole channel
         objective = of_neuron(neuron)
         compared = _spatial(classifier, layer) if compare else None
-        return Target(module, lambda seen: objective(lambda name: layer.maps(seen(name))), [layer.name], compared)
+
+        def of_maps(seen: Callable[[str], Tensor]) -> Tensor:
+            return objective(lambda name: layer.maps(seen(name)))
+
+        return Target(module, of_maps, [layer.name], compared, channels_last=classifier.channels_last)
     if not callable(wanted):
         raise InputError(f"A {type(wanted).__name__} is not a neuron: give 'layer:channel' or a Lucent objective.")
     return Target(module, wanted, (), _spatial(classifier) if compare else None)

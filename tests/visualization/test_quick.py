@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from visualization.nets import Sparse, preprocess, small_classifier
+from visualization.nets import SmallNet, Sparse, preprocess, small_classifier
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.visualization import Renderer, layout, stem
@@ -116,3 +116,31 @@ def test_a_model_that_needs_the_usual_order_gets_it() -> None:
     activations = [renderer.step() for _ in range(20)]
     assert activations[-1] > activations[0]
     assert weights(renderer)["conv.weight"].is_contiguous()
+
+
+class ReadingMemory(nn.Module):
+    """A forward that takes activations as they lie in memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, 2)
+        self.fc = nn.Linear(6 * 15 * 15, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.conv(x))
+        return self.fc(torch.as_strided(y, (len(y), y[0].numel()), (y[0].numel(), 1)))
+
+
+@pytest.mark.parametrize(("model", "takes"), [(ReadingMemory, False), (Viewing, False), (SmallNet, True)])
+def test_pictures_are_those_of_the_usual_order(
+    model: type[nn.Module], takes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    classifier = ImageClassifier(model(), preprocess=preprocess)
+    assert classifier.channels_last == takes
+    found = Renderer(classifier, "logit:1")
+    monkeypatch.setattr(ImageClassifier, "channels_last", False)
+    usual = Renderer(classifier, "logit:1")
+    for _ in range(5):
+        assert found.step() == pytest.approx(usual.step(), rel=1e-3, abs=1e-5)
+    assert torch.allclose(found.image(), usual.image(), atol=1e-2)
