@@ -207,7 +207,7 @@ export async function startFakeKernel(options: Options = {}): Promise<FakeModel>
     if (run.step >= STEPS) {
       clearInterval(run.timer);
       delete run.timer;
-      put(which === "dense" ? "dense_png" : "sparse_png", await png(picture));
+      put(which === "dense" ? "dense_file" : "sparse_file", await png(picture));
       put(which, { ...info, state: "done" });
       idle();
       return;

@@ -132,7 +132,7 @@ export async function startFakeSaliency(explorer: FakeModel, embedded: boolean):
     if (message.type === "resume") run(networks);
   };
   const canvas = sampleCanvas("🏀", 1, SIZE);
-  model.receive("image", { sample_id: state.sample_id, png: await png(canvas), mask: mask() });
+  model.receive("image", { sample_id: state.sample_id, file: await png(canvas), mask: mask() });
   run(networks);
   return model;
 }

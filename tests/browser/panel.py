@@ -64,7 +64,7 @@ class Panel:
 
     def png(self, which: Which) -> bytes:
         """Python's last picture, as the bytes of a PNG."""
-        return bytes.fromhex(self.lab.run(f"print(bytes(explorer.{which}_png).hex())"))
+        return bytes.fromhex(self.lab.run(f"print(bytes(explorer.{which}_file).hex())"))
 
     def state(self, which: Which) -> tuple[str, int]:
         """What the picture's text alternative says: its state, and the step where that is said (else 0)."""

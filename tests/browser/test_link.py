@@ -204,7 +204,7 @@ class Weighing:
 
     def _take(self, data: str | bytes) -> None:
         message = data.encode() if isinstance(data, str) else data
-        if re.search(rb'"type": ?"frame"|"(dense|sparse)_png"|"(update_)?display_data"', message):
+        if re.search(rb'"type": ?"frame"|"(dense|sparse)_file"|"(update_)?display_data"', message):
             self.pictures += len(message)
         else:
             self.rest += len(message)

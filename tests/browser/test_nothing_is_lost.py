@@ -30,7 +30,7 @@ panel
 """
 STATIC = ".spade-widgets-static"
 SHOWN = """(
-    [bytes(png).hex() for png in (explorer.dense_png, explorer.sparse_png)],
+    [bytes(png).hex() for png in (explorer.dense_file, explorer.sparse_file)],
     {"/".join(cell): map.tobytes().hex() for cell, map in explorer.saliency_panel.maps().items()},
     [row.error for row in explorer.trace.stats()],
 )"""

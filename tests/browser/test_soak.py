@@ -36,7 +36,7 @@ for name in ("sample_id", "pattern", "preset", "solver", "sparsity", "layer", "n
     setattr(same_as, name, getattr(explorer, name))
 same_as.saliency_panel or same_as.wait(60)
 assert same_as.wait(300)
-wrong = [name for name in ("dense_png", "sparse_png") if getattr(same_as, name) != getattr(explorer, name)]
+wrong = [name for name in ("dense_file", "sparse_file") if getattr(same_as, name) != getattr(explorer, name)]
 here, there = explorer.state(), same_as.state()
 wrong += [name for name in ("predictions", "channels") if here[name] != there[name]]
 for facts in (here["trace"], there["trace"]):

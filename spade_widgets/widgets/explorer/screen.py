@@ -130,7 +130,7 @@ class Screen(PanelScreen[Selection]):
     # How it is said
 
     def _keep(self, which: str, picture: bytes) -> None:
-        setattr(self._panel, f"{which}_png", picture)
+        setattr(self._panel, f"{which}_file", picture)
 
     def _pause(self) -> float:
         """What a slow link has not carried yet is not followed by more."""

@@ -36,7 +36,7 @@ def explorer_still(panel: ExplorerWire) -> Still:
 
 
 def _picture_tile(panel: ExplorerWire, which: str) -> Tile:
-    shown, data = getattr(panel, which), getattr(panel, f"{which}_png")
+    shown, data = getattr(panel, which), getattr(panel, f"{which}_file")
     there = data and shown["state"] in ("rendering", "stopped", "done")
     dead = which == "sparse" and there and shown["dead"]
     label = NAMES[which] if which == "dense" else f"{NAMES[which]}, {percent(panel.sparsity)} sparse"

@@ -38,8 +38,8 @@ class ExplorerWire(PanelWire):
     dense: t.Dict[str, Any] = t.Dict().tag(sync=True)
     sparse: t.Dict[str, Any] = t.Dict().tag(sync=True)
     # Files, WebP where Pillow has it: what was rendered is kept by the session to the last bit, this is what is shown.
-    dense_png = t.Bytes(b"").tag(sync=True)
-    sparse_png = t.Bytes(b"").tag(sync=True)
+    dense_file = t.Bytes(b"").tag(sync=True)
+    sparse_file = t.Bytes(b"").tag(sync=True)
     chart = anywidget.WidgetTrait().tag(sync=True)
     saliency_panel = anywidget.WidgetTrait().tag(sync=True)
     maps_state = t.Unicode("idle").tag(sync=True)

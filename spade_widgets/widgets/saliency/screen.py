@@ -109,7 +109,7 @@ class SaliencyScreen(PanelScreen[Question]):
         if self._panel.image["sample_id"] != selection.sample.id:
             self._panel.image = {
                 "sample_id": selection.sample.id,
-                "png": images.webp(images.picture(event.view)),
+                "file": images.webp(images.picture(event.view)),
                 "mask": b"" if event.mask is None else event.mask.astype(np.uint8).tobytes(),
             }
 

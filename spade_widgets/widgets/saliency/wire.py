@@ -52,8 +52,8 @@ class SaliencyWire(PanelWire):
 
     embedded = t.Bool(False).tag(sync=True)
     all_methods: t.List[Any] = t.List().tag(sync=True)
-    #: `png`: what the model sees of the sample, as a file: WebP where Pillow has it.
-    image: t.Dict[str, Any] = t.Dict({"sample_id": "", "png": b"", "mask": b""}).tag(sync=True)
+    #: `file`: what the model sees of the sample: WebP where Pillow has it.
+    image: t.Dict[str, Any] = t.Dict({"sample_id": "", "file": b"", "mask": b""}).tag(sync=True)
     cells: t.Dict[str, Any] = t.Dict().tag(sync=True)
     curves = anywidget.WidgetTrait().tag(sync=True)
     curves_stale = t.Bool(False).tag(sync=True)

@@ -113,7 +113,7 @@ def test_the_first_and_the_last_step_are_pictures_and_the_rest_are_frames(
     screen.begin(selection)
     assert panel.dense["state"] == "waiting"
     assert panel.dense["step"] == 0  # the old picture's steps are not this one's
-    assert panel.dense_png != b""  # it stays meanwhile
+    assert panel.dense_file != b""  # it stays meanwhile
     still.updates.clear()
     still.messages.clear()
     renderer = panel.session.renderer(panel.session.classifier, selection.neuron)
@@ -121,8 +121,8 @@ def test_the_first_and_the_last_step_are_pictures_and_the_rest_are_frames(
         now[0] += 0.05
         renderer.step()
         screen.show(selection, Rendered("dense", renderer))
-    assert [opened(data).size for data in still.told("dense_png")] == [(32, 32)] * 2
-    assert opened(panel.dense_png).tobytes() == renderer.picture().tobytes()
+    assert [opened(data).size for data in still.told("dense_file")] == [(32, 32)] * 2
+    assert opened(panel.dense_file).tobytes() == renderer.picture().tobytes()
     said = still.told("dense")
     assert (said[0]["state"], said[0]["step"]) == ("rendering", 1)
     assert (said[-1]["state"], said[-1]["step"], said[-1]["activation"]) == ("done", 50, renderer.activation)

@@ -86,7 +86,7 @@ def test_the_picture_shows_sample_dense_and_trace(panel: Explorer, outputs: Outp
     with kernel.running("a"):
         kernel.display(panel)
     still = outputs.all[1][1]
-    for place, png in ((1, panel.dense_png), (2, panel.sparse_png)):
+    for place, png in ((1, panel.dense_file), (2, panel.sparse_file)):
         source = Image.open(io.BytesIO(png)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
         y, x = 12 + 15 + 6, 12 + place * (SIDE + 12)
         drawn = np.asarray(image(still).convert("RGB"))[y : y + SIDE, x : x + SIDE]

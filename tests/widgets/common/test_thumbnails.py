@@ -123,7 +123,7 @@ def test_a_click_on_a_sample_is_light(make: Callable[..., Explorer], monkeypatch
     settle(panel)
     assert panel.channels["sample_id"] == panel.sample_id
     assert len(panel.channels["rows"]) == 24
-    assert 0 < weighing.of("dense_png", "sparse_png") <= 150_000
+    assert 0 < weighing.of("dense_file", "sparse_file") <= 150_000
 
 
 def test_the_photographs_thumbnails_and_maps_are_small_and_look_alike() -> None:

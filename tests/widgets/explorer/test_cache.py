@@ -34,7 +34,7 @@ def test_an_explorer_finds_what_another_has_kept(
     second = make(cache=str(tmp_path))
     settle(second)
     assert (second.error, second.status["state"]) == ("", "idle")
-    assert (second.dense_png, second.sparse_png) == (first.dense_png, first.sparse_png)
+    assert (second.dense_file, second.sparse_file) == (first.dense_file, first.sparse_file)
     for which in ("dense", "sparse"):
         assert getattr(second, which)["state"] == "done"
 

@@ -42,14 +42,14 @@ def test_each_choice_has_pictures_of_its_own_and_going_back_costs_nothing(make: 
     settle(panel)
     assert panel.dense_image is not None
     assert panel.dense_image.size == (66, 66)  # 2 × 32 and the gap
-    assert same(panel.dense_image, opened(panel.dense_png))
-    assert same(panel.sparse_image, opened(panel.sparse_png))
+    assert same(panel.dense_image, opened(panel.dense_file))
+    assert same(panel.sparse_image, opened(panel.sparse_file))
     state = panel.state()
     assert (state["image"], state["count"]) == ("maco", 4)
     panel.image, panel.count = "fourier", 1
     settle(panel)
     assert same(panel.dense_image, first[0])
-    assert same(opened(panel.sparse_png), first[1])
+    assert same(opened(panel.sparse_file), first[1])
 
 
 def test_the_first_of_four_begins_as_the_only_one_would(make: Make) -> None:

@@ -267,10 +267,10 @@ def test_a_sample_on_which_the_network_gives_nan(make: Make, tiny_model: nn.Modu
     assert "NaN or infinite" in panel.error
     assert panel.status["state"] == "error"
     assert panel.sparse["state"] == "empty"
-    assert panel.sparse_png == b""  # what was there was another sample's
+    assert panel.sparse_file == b""  # what was there was another sample's
     page.set(sample_id=panel.session.samples[0].id)
     settle(panel)
     assert panel.error == ""
     assert panel.status["state"] == "idle"
     assert panel.sparse["state"] == "done"
-    assert opened(panel.sparse_png).tobytes() == sw.visualize(panel.trace, "inner.3:2", steps=4).tobytes()  # type: ignore[arg-type]
+    assert opened(panel.sparse_file).tobytes() == sw.visualize(panel.trace, "inner.3:2", steps=4).tobytes()  # type: ignore[arg-type]

@@ -272,8 +272,8 @@ def test_what_is_on_screen_is_what_the_plain_calls_give(panel: Explorer, tiny: I
     assert panel.trace is not None
     assert panel.trace.digest == trace.digest
     for network, shown, data in (
-        (tiny, panel.dense_image, panel.dense_png),
-        (trace, panel.sparse_image, panel.sparse_png),
+        (tiny, panel.dense_image, panel.dense_file),
+        (trace, panel.sparse_image, panel.sparse_file),
     ):
         plain = sw.visualize(network, "3:2", steps=4)
         assert shown is not None
@@ -320,7 +320,7 @@ def test_nothing_is_there_before_it_is_computed(make: Make) -> None:
         assert panel.trace is None
         assert panel.dense_image is None
         assert panel.sparse_image is None
-        assert panel.dense_png == b""
+        assert panel.dense_file == b""
         assert not panel.wait(0.01)
     settle(panel)
     assert panel.trace is not None
@@ -410,7 +410,7 @@ def test_everything_the_page_gets_is_json_and_bytes(make: Make) -> None:
     (whole,) = (state for state in page.updates if "samples" in state)
     assert whole["samples"][0]["title"] == "<b>bold</b> & <script>"
     state = panel.get_state()
-    assert isinstance(state["dense_png"], bytes)
+    assert isinstance(state["dense_file"], bytes)
     assert opened(state["thumbs_0"][0]).size == (32, 32)
     for row in state["channels"]["rows"]:
         assert max(opened(row["map"]).size) <= 96

@@ -25,8 +25,8 @@ def test_stopped_and_resumed_it_ends_with_the_same_pictures(make: Make, monkeypa
     taken = slow.taken
     assert panel.status["state"] == "stopped"
     for which, data, shown in (
-        ("dense", panel.dense_png, panel.dense_image),
-        ("sparse", panel.sparse_png, panel.sparse_image),
+        ("dense", panel.dense_file, panel.dense_image),
+        ("sparse", panel.sparse_file, panel.sparse_image),
     ):
         progress = getattr(panel, which)
         assert progress["state"] == "stopped"
@@ -45,7 +45,7 @@ def test_stopped_and_resumed_it_ends_with_the_same_pictures(make: Make, monkeypa
     assert panel.dense["state"] == panel.sparse["state"] == "done"
     monkeypatch.undo()
     assert panel.trace is not None
-    for network, data in ((panel.session.classifier, panel.dense_png), (panel.trace, panel.sparse_png)):
+    for network, data in ((panel.session.classifier, panel.dense_file), (panel.trace, panel.sparse_file)):
         assert opened(data).tobytes() == sw.visualize(network, "3:2", steps=40).tobytes()
 
 
@@ -71,7 +71,7 @@ def test_stopped_right_after_a_new_choice_nothing_old_passes_for_it(page: Page) 
     for which in ("dense", "sparse"):
         assert getattr(page.panel, which)["state"] == "empty"
         assert getattr(page.panel, which)["step"] == 0
-        assert getattr(page.panel, f"{which}_png") == b""
+        assert getattr(page.panel, f"{which}_file") == b""
     page.say("resume")
     settle(page.panel)
     assert page.panel.dense["state"] == "done"

@@ -95,7 +95,7 @@ def test_another_sample_s_maps_go_at_once(saliency_page: Page) -> None:
         assert first == b""
         assert last != b""
     assert panel.image["sample_id"] == panel.predictions["sample_id"] == panel.sample_id
-    assert opened(panel.image["png"]).tobytes() == shown(panel.session.classifier.view(panel.sample)).tobytes()
+    assert opened(panel.image["file"]).tobytes() == shown(panel.session.classifier.view(panel.sample)).tobytes()
 
 
 def test_a_method_that_is_left_out_takes_its_map_along(saliency_page: Page) -> None:

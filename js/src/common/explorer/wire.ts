@@ -73,8 +73,8 @@ export interface Reported extends CommonReported {
   dense: Picture;
   sparse: Picture;
   /** Image files, of whichever type. */
-  dense_png: Bytes;
-  sparse_png: Bytes;
+  dense_file: Bytes;
+  sparse_file: Bytes;
   /** A reference to a child widget (`"anywidget:<model id>"`), made after the message `{type: "chart"}`. */
   chart: string | null;
   /** A reference to the Saliency panel inside, made when `centre` first asks for it. */
@@ -118,8 +118,8 @@ export const defaults: Traits = {
   channels: { sample_id: "", layer: "", total: 0, rows: [] },
   dense: noPicture,
   sparse: noPicture,
-  dense_png: new ArrayBuffer(0),
-  sparse_png: new ArrayBuffer(0),
+  dense_file: new ArrayBuffer(0),
+  sparse_file: new ArrayBuffer(0),
   chart: null,
   saliency_panel: null,
   maps_state: "idle",

@@ -36,7 +36,7 @@ export function usePaintings(
     if (!target) return;
     const painter = createPainter(target);
     const picture = panel.traits[which];
-    const png = which === "dense" ? panel.traits.dense_png : panel.traits.sparse_png;
+    const file = which === "dense" ? panel.traits.dense_file : panel.traits.sparse_file;
     let closed = false;
 
     // A picture that takes another one's place comes up slowly; one that goes on from it does not.
@@ -65,7 +65,7 @@ export function usePaintings(
     });
 
     const stopPng = effect(() => {
-      const data = png.value;
+      const data = file.value;
       if (isEmpty(data)) return;
       painter
         .paint(data, before)

@@ -90,8 +90,8 @@ export class RecordedModel implements AnyModel {
       sequential: trace.facts.sequential,
       dense: picture(neuron, shots[0]),
       sparse: picture(neuron, shots[1]),
-      dense_png: this.#image(shots[0].image),
-      sparse_png: this.#image(shots[1].image),
+      dense_file: this.#image(shots[0].image),
+      sparse_file: this.#image(shots[1].image),
     };
   }
 }

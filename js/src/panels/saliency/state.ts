@@ -36,8 +36,8 @@ export interface SaliencyState extends PanelState<SaliencyTraits, SaliencyMessag
   exporting: Signal<boolean>;
 }
 
-async function decode(png: unknown): Promise<Uint8ClampedArray> {
-  const bitmap = await createImageBitmap(toBlob(png));
+async function decode(file: unknown): Promise<Uint8ClampedArray> {
+  const bitmap = await createImageBitmap(toBlob(file));
   const canvas = document.createElement("canvas");
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
@@ -61,13 +61,13 @@ export function saliencyState(
   let newest = 0;
   const endDecoding = effect(() => {
     const mine = ++newest;
-    const { sample_id, png } = traits.image.value;
+    const { sample_id, file } = traits.image.value;
     // Another sample's image under these maps would be a lie.
-    if (isEmpty(png) || sample_id !== traits.sample_id.value) {
+    if (isEmpty(file) || sample_id !== traits.sample_id.value) {
       pixels.value = null;
       return;
     }
-    decode(png)
+    decode(file)
       .then((data) => {
         if (mine === newest) pixels.value = data;
       })

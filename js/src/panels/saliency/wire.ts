@@ -25,7 +25,7 @@ export interface MethodInfo {
 export interface ImageInfo {
   sample_id: string;
   /** The sample as the classifier sees it, h × w. */
-  png: Bytes;
+  file: Bytes;
   /** h · w bytes, 1 where the ground truth lies; empty where none is known. */
   mask: Bytes;
 }
@@ -142,7 +142,7 @@ export function saliencyDefaults(methods: readonly MethodInfo[]): SaliencyTraits
     outline: true,
     embedded: false,
     all_methods: [],
-    image: { sample_id: "", png: nothing, mask: nothing },
+    image: { sample_id: "", file: nothing, mask: nothing },
     cells: {},
     curves: null,
     curves_stale: false,

@@ -28,7 +28,7 @@ test("a picture of an earlier selection says so until the first frame of the new
     steps: 9,
     activation: 3,
   } as const;
-  const panel = await show({ dense: picture, dense_png: png(1) });
+  const panel = await show({ dense: picture, dense_file: png(1) });
   const figure = find(panel.el, ".sw-picture.sw-dense");
   const label = () => find(figure, "canvas").getAttribute("aria-label");
   expect(panel.drawn).toEqual([1]);
@@ -83,7 +83,7 @@ test("a trace's picture says itself what the trace says", async () => {
 });
 
 test("where a trace has pruned all that reaches the neuron, a sentence stands for the noise", async () => {
-  const panel = await show({ dense: done, sparse: { ...done, dead: true }, sparse_png: png(1) });
+  const panel = await show({ dense: done, sparse: { ...done, dead: true }, sparse_file: png(1) });
   expect(find(panel.el, ".sw-sparse .sw-pruned").textContent).toBe(
     "This trace has pruned everything that reaches the neuron: lower the sparsity or choose another.",
   );

@@ -49,8 +49,8 @@ test("a lesson begins where it was recorded", () => {
   const { traits: shown } = opened();
   expect([shown.sample_id.value, shown.neuron.value, shown.sparsity.value]).toEqual(["b", "logit:ball", 0.9]);
   expect(shown.solved.value).toEqual(sparsities);
-  expect(text(shown.dense_png.value)).toBe("image 2");
-  expect(text(shown.sparse_png.value)).toBe("image 10");
+  expect(text(shown.dense_file.value)).toBe("image 2");
+  expect(text(shown.sparse_file.value)).toBe("image 10");
   expect(shown.dense.value).toMatchObject({ state: "done", step: 9, steps: 9, activation: 2 });
 });
 
@@ -71,8 +71,8 @@ test("every selection shows its own record", () => {
       set("sparsity", sparsity);
       for (const [number, neuron] of neurons.entries()) {
         set("neuron", neuron);
-        expect(text(shown.sparse_png.value)).toBe(`image ${4 + 4 * place + 2 * at + number}`);
-        expect(text(shown.dense_png.value)).toBe(`image ${2 + number}`);
+        expect(text(shown.sparse_file.value)).toBe(`image ${4 + 4 * place + 2 * at + number}`);
+        expect(text(shown.dense_file.value)).toBe(`image ${2 + number}`);
         expect(shown.sparse.value.neuron).toBe(neuron);
         expect(shown.trace_summary.value).toMatchObject({ sample_id: id, sparsity });
         expect(shown.predictions.value).toMatchObject({ sample_id: id, rows: [{ sparse: sparsity }] });

@@ -60,7 +60,7 @@ export const traits: SaliencyTraits = {
   solver: "fast",
   all_methods: methods,
   methods: ["grad", "lrp"],
-  image: { sample_id: "a", png: png(), mask: new Uint8Array([0, 1, 0, 0, 1, 0]) },
+  image: { sample_id: "a", file: png(), mask: new Uint8Array([0, 1, 0, 0, 1, 0]) },
   cells: { "dense/grad": cell({ sum: 1 }), "sparse/grad": cell() },
   map_dense_grad: floats([0, 1, 2, 3, 4, 5]),
   map_sparse_grad: floats([0, 0.5, 0, 0, 0, 10]),
