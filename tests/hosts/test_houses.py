@@ -13,7 +13,9 @@ from browser.server import free_port
 from hosts.house import House, serving, works
 from playwright.sync_api import Browser, expect
 
-SMALL = 'sw.Explorer("emoji", augmentations=32, steps=48)'  # less than a user's, for the tests' time
+SMALL = (
+    'sw.Explorer("emoji", neuron="logit:pet", augmentations=32, steps=48)'  # less than a user's, for the tests' time
+)
 
 MARIMO = f"""
 import marimo
