@@ -6,26 +6,22 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 import spade_widgets
-from spade_widgets.errors import InputError, SpadeError, first_line
+from spade_widgets.errors import SpadeError, first_line
 from spade_widgets.evidence.plan_file import PlanFile
 from spade_widgets.pruning.plans.choose import AUTO, choices
-from spade_widgets.pruning.plans.fidelity import check_fidelity
 from spade_widgets.pruning.plans.plan import NOMINAL
-from spade_widgets.pruning.solvers import check_sparsity
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import PLAN, Pruning
-from spade_widgets.sample import Sample, Source
+from spade_widgets.sample import Sample
 from spade_widgets.widgets.common.display import Displayed
 from spade_widgets.widgets.common.estimates import estimates
 from spade_widgets.widgets.common.follow import following, follows
@@ -35,10 +31,11 @@ from spade_widgets.widgets.common.observers import alone, notifying, refuse_wait
 from spade_widgets.widgets.common.opening import Opened
 from spade_widgets.widgets.common.plans import read_plan
 from spade_widgets.widgets.common.screen import PanelScreen
+from spade_widgets.widgets.common.selecting import Selecting
 from spade_widgets.widgets.common.still import Still
-from spade_widgets.widgets.common.thumbnails import Thumbnails, place
+from spade_widgets.widgets.common.thumbnails import Thumbnails
 from spade_widgets.widgets.common.views import Views
-from spade_widgets.widgets.common.wire import SHARED, PanelWire, check_flag
+from spade_widgets.widgets.common.wire import SHARED
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +45,7 @@ ORDER = ("sample_id", "pattern", "plan", "preset", "solver", "sequential", "fide
 LINKED = ("samples", *sorted(SHARED, key=ORDER.index))
 
 
-class Panel(PanelWire):
+class Panel(Selecting):
     """A panel on a session. What it shows of which selection is its own; how it is selected and computed is here.
 
     A kind of panel names what can be selected (`SELECTS`) and what else can be set (`SETS`), and says what its
@@ -62,15 +59,10 @@ class Panel(PanelWire):
         traits: the values that its own traits begin with.
     """
 
-    #: What computes anew when it changes.
-    SELECTS: ClassVar[tuple[str, ...]] = ()
-    #: What can be set besides.
-    SETS: ClassVar[tuple[str, ...]] = ()
     #: Which of these change the saved picture.
     DRAWS: ClassVar[tuple[str, ...]] = ()
 
     _screen: PanelScreen[Any]
-    _open = False  # until all of it is made
     _closed = False
     _estimated: Pruning | None = None
     #: Whether it is to work at all: the Explorer's Saliency panel does while it is in the middle.
@@ -86,7 +78,6 @@ class Panel(PanelWire):
         self._job: Job | None = None
         # The page, the worker and the user's own threads all select: each start sees all that was selected before it.
         self._starting = threading.RLock()
-        self._listing = threading.Lock()
         self._numbers = itertools.count()
         self._chosen = pruning.sparsity  # the last one that a user chose
         self._links: list[Link] = []
@@ -226,27 +217,6 @@ class Panel(PanelWire):
     # What a user reads and sets
 
     @property
-    def sample(self) -> Sample:
-        """The chosen sample. Set it to a `Sample`, an id, a number, a title, or anything that `Sample.read` takes."""
-        return self.session.sample(self.sample_id)
-
-    @sample.setter
-    def sample(self, value: Source | int | np.integer[Any]) -> None:
-        self.sample_id = self._find(value).id
-
-    def _find(self, value: Source | int | np.integer[Any]) -> Sample:
-        """The sample that is meant; one that is not among the panel's comes to them."""
-        known = self.session.samples
-        if isinstance(value, int | np.integer):
-            if not -len(known) <= value < len(known):
-                raise InputError(f"There is no sample {value}: they are numbered 0 to {len(known) - 1}.")
-            return known[int(value)]
-        for candidate in known:
-            if isinstance(value, str) and value in (candidate.id, candidate.title):
-                return candidate
-        return self._add(Sample.read(value))
-
-    @property
     def trace(self) -> Trace | None:
         """The trace for what is selected; None while it is not there."""
         return self.session.known_trace(self.sample, self._pruning())
@@ -294,72 +264,7 @@ class Panel(PanelWire):
             self.layout.close()  # a widget of its own, which ipywidgets would keep for good
         self.__dict__.pop("_repr_mimebundle_", None)  # which ipywidgets takes away: ours says that it is closed
 
-    # What is accepted
-
-    def _accepted(self, name: str, value: Any) -> Any:
-        """A value as it is kept; an `InputError` says why it cannot be."""
-        if name == "sparsity":
-            return check_sparsity(value)
-        if name == "fidelity":
-            return None if value is None else check_fidelity(value)
-        if name == "sequential":
-            return check_flag(name, value)
-        if name == "plan":
-            plan = read_plan(value)
-            if self._open and (plan or self.preset == PLAN.key):
-                self.session.check(self._pruning(plan=plan, preset=PLAN.key))
-            return plan
-        if not isinstance(value, str):
-            raise InputError(f"The {name} is {value!r}, which is no text.")
-        if name == "sample_id":
-            return self.session.sample(value).id
-        if self._open:  # while the panel is made, preset, pattern and solver come one by one
-            self.session.check(self._pruning(**{name: value}))
-        return value
-
-    @contextmanager
-    def hold_trait_notifications(self) -> Iterator[None]:
-        """Notifications are not held once the panel is open.
-
-        They would be on whatever thread sets a trait while the page sets another: the worker's could then be lost.
-        """
-        if self._open:
-            yield
-        else:
-            with super().hold_trait_notifications():
-                yield
-
-    def set_state(self, sync_data: Mapping[str, Any]) -> None:
-        """What the page sets. Bad input is said in `error`, and the page gets the value that still holds."""
-        with alone():
-            self._set_from_page(sync_data)
-
-    def _set_from_page(self, sync_data: Mapping[str, Any]) -> None:
-        problems = []
-        ours = (*self.SELECTS, *self.SETS)
-        # The pattern and the plan first: they are checked against the layers when the preset that uses them comes.
-        for name in sorted(sync_data, key=lambda n: n not in ("pattern", "plan")):
-            try:
-                if name == "plan" and isinstance(sync_data[name], str):
-                    raise InputError("A page says what is in a plan, not where it lies.")
-                value = self._accepted(name, sync_data[name]) if name in ours else sync_data[name]
-            except SpadeError as error:
-                problems.append(str(error))
-                self.send_state(name)
-            else:
-                super().set_state({name: list(value) if isinstance(value, tuple) else value})  # as in JSON
-        if not sync_data.keys().isdisjoint(ours):  # also when it is what was selected already
-            self.error = " ".join(problems)
-            self.session.worker.favour(self)  # it was touched, whatever followed it
-
     # What happens then
-
-    def _pruning(self, **changed: Any) -> Pruning:
-        values = {name: getattr(self, name) for name in SHARED if name != "sample_id"}
-        if values["fidelity"] is not None:
-            # Where the slider stands is what came of it: the same is asked for before and after.
-            values["sparsity"] = NOMINAL
-        return Pruning(**{**values, **changed})
 
     def _selected(self, change: Any) -> None:
         self.error = ""
@@ -501,20 +406,3 @@ class Panel(PanelWire):
         plan = read_plan(file.plan)
         self.session.check(self._pruning(plan=plan, preset=PLAN.key))
         self.plan, self.preset, self.fidelity, self.sparsity = plan, PLAN.key, None, NOMINAL
-
-    def _add(self, sample: Sample) -> Sample:
-        try:
-            self.session.classifier.view(sample)
-        except Exception as error:  # whatever the user's own preprocessing raises
-            raise InputError(f"The preprocessing fails on '{sample.title}': {first_line(error)}") from error
-        added = self.session.add(sample)
-        self._list_samples()
-        return added
-
-    def _list_samples(self) -> None:
-        """The samples for the page."""
-        with self._listing:  # else whoever saw fewer samples could come last
-            self.samples = [
-                {"id": s.id, "title": s.title, "label": s.label or "", "thumb": place(i)}
-                for i, s in enumerate(self.session.samples)
-            ]
