@@ -86,7 +86,7 @@ def test_progress_is_said_a_few_times_a_second(still: Page, monkeypatch: pytest.
     assert still.panel.status["text"] == "solving"
 
 
-@pytest.mark.parametrize(("delay", "most"), [(0.1, 12), (1.0, 3), (60.0, 2)])
+@pytest.mark.parametrize(("delay", "most"), [(0.1, 14), (1.0, 4), (60.0, 3)])
 def test_a_slow_link_is_told_of_progress_less_often(
     still: Page, monkeypatch: pytest.MonkeyPatch, delay: float, most: int
 ) -> None:
@@ -99,7 +99,7 @@ def test_a_slow_link_is_told_of_progress_less_often(
     for done in range(125):  # two seconds and a half
         now[0] += 0.02
         screen.show(selection, Working("calibrating", done, 125))
-    assert 2 <= len(still.told("status")) <= most + 1
+    assert 2 <= len(still.told("status")) <= most  # the first of a stage comes whenever, and so may the one after it
 
 
 def test_the_first_and_the_last_step_are_pictures_and_the_rest_are_frames(
