@@ -226,10 +226,12 @@ def _render(
         if morph is not None and sparse.steps_done < steps and (morph.alone or turn % EVERY == 0):
             wanted.append(morph)
         # The one that is behind goes on alone, so that both come to the same step and the pictures can be compared.
+        # Meanwhile another job, which shares them, may have brought them to their end.
         least = min(dense.steps_done, sparse.steps_done)
-        wanted += [renderer for renderer in (sparse, dense) if renderer.steps_done == least]
+        wanted += [renderer for renderer in (sparse, dense) if renderer.steps_done == least < steps]
         going = wanted[: lanes(session.classifier.device)]
-        at_once(*(one.step for one in going))
+        if going:
+            at_once(*(one.step for one in going))
         for one in going:
             if one is dense:
                 session.keep(dense)

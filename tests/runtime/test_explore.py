@@ -210,6 +210,18 @@ def test_lockstep(session: Session) -> None:
     assert meeting
 
 
+def test_pictures_that_another_job_brings_to_their_end_go_no_further(session: Session) -> None:
+    seen: dict[str, Renderer] = {}
+    for event in explore(session, select(session)):
+        if isinstance(event, Rendered) and event.renderer is not None:
+            seen[event.which] = event.renderer
+        if isinstance(event, Working) and event.text == "rendering":
+            for renderer in seen.values():  # as an export does, which shares them
+                while STEPS - 2 <= renderer.steps_done < STEPS:
+                    renderer.step()
+    assert {which: renderer.steps_done for which, renderer in seen.items()} == {"dense": STEPS, "sparse": STEPS}
+
+
 @pytest.mark.usefixtures("clock")
 def test_progress_says_how_much_is_done_of_how_much(session: Session) -> None:
     working = [e for e in explore(session, select(session)) if isinstance(e, Working)]
