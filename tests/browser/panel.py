@@ -138,8 +138,11 @@ class Panel:
         eventually(lambda: self.lab.value(expression) == value, self.lab.page, 30, f"{expression} == {value}")
 
     def open_chart(self) -> Locator:
-        """Unfolds the chart of what is left, and returns it when it is drawn."""
-        self.root.get_by_text("What is left").click()
+        """Unfolds what is left as a chart, as the page may remember it otherwise, and returns it when it is drawn."""
+        what = self.root.get_by_text("What is left")
+        if not what.evaluate("inside => inside.closest('details').open"):
+            what.click()
+        self.root.get_by_role("button", name="Chart", exact=True).click()
         chart = self.root.locator(".js-plotly-plot")  # Plotly's own mark
         expect(chart).to_be_visible(timeout=60_000)
         return chart
