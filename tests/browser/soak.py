@@ -7,10 +7,10 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 from browser.lab import Lab, eventually
-from browser.panel import Panel
+from browser.panel import TITLES, Panel
 from playwright.sync_api import CDPSession, Locator
 
 MEASURE = """
@@ -174,9 +174,9 @@ class Hand:
     def zoom(self) -> None:
         if not self._pictures():
             return
-        which = self._random.choice(["dense", "sparse"])
-        canvas = self.panel.canvas(cast("Any", which))
-        canvas.press(self._random.choice(["+", "-", "0", "ArrowLeft", "ArrowUp"]))
+        title = self._random.choice(list(TITLES.values()))
+        frame = self.panel.root.get_by_role("group", name=re.compile(f"^{title}:"))  # also where nothing is drawn yet
+        frame.press(self._random.choice(["+", "-", "0", "ArrowLeft", "ArrowUp"]))
 
     def chart(self) -> None:
         self.panel.root.get_by_text("What is left").first.click()
