@@ -42,6 +42,7 @@ from spade_widgets.runtime.drawing import Subject
 from spade_widgets.runtime.jobs import Steps, Worker
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
+from spade_widgets.visualization.precision import suits
 from spade_widgets.visualization.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,9 @@ class Cache:
         return self._name("trace", said)
 
     def picture_name(self, network: Network, subject: Subject) -> Name | None:
-        """Names a neuron's pictures after all steps."""
+        """Names a neuron's pictures after all steps; those of processors with and without bfloat16 are not the same."""
+        dense = network.dense
+        size = dense.input_size if subject.size is None else (subject.size, subject.size)
         return self._name(
             "picture",
             lambda: {
@@ -136,6 +139,7 @@ class Cache:
                 "count": subject.drawing.count,
                 "magnitude": subject.magnitude.digest if subject.magnitude else None,
                 "size": subject.size,
+                "bfloat16": suits(dense.device, dense.dtype, size),
             },
         )
 

@@ -24,12 +24,13 @@ from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.runtime import attribute as attributing
 from spade_widgets.runtime.attribute import Found, Question, attribute, known_maps, walk
 from spade_widgets.runtime.cache import answer
+from spade_widgets.runtime.drawing import PLAIN
 from spade_widgets.runtime.explore import Rendered, Selection, explore
 from spade_widgets.runtime.jobs import Worker
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
-from spade_widgets.visualization import Renderer
+from spade_widgets.visualization import Renderer, precision
 
 PRUNING = Pruning(0.1 + 0.2, "pattern", "3, 7")
 NEURON = Neuron("3", 2)
@@ -349,3 +350,16 @@ session.worker.close()  # what is idle is dropped
 def test_what_waits_to_be_written_is_written_when_the_interpreter_ends(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], check=True, timeout=300)
     assert kinds(tmp_path) == ["trace"]
+
+
+def test_pictures_made_in_fewer_bits_have_a_name_of_their_own(
+    open_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = open_session(size=precision.SIDE)
+    subject = session.subject(NEURON, PLAIN)
+    names = []
+    for multiplied in (False, True):
+        monkeypatch.setattr(precision, "_multiplied", lambda multiplied=multiplied: multiplied)
+        names.append(session.cache.picture_name(session.classifier, subject))
+    assert names[0] != names[1]
+    assert None not in names
