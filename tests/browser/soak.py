@@ -113,6 +113,7 @@ class Hand:
         self._one_of(self.panel.samples.get_by_role("radio")).click()
 
     def drag(self) -> None:
+        self.panel.slider.scroll_into_view_if_needed()  # a mouse goes where it is told to, whatever lies there
         box = self.panel.slider.bounding_box()
         assert box
         mouse, middle = self._page.mouse, box["y"] + box["height"] / 3
