@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets.evidence.curves import insertion
+from spade_widgets.network.independence import same_logits
 from spade_widgets.pruning.calibration.augment import augment
 
 
@@ -123,3 +124,11 @@ def test_the_callers_random_numbers_are_not_drawn() -> None:
     torch.manual_seed(5)
     sw.ImageClassifier(model, preprocess=small)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_logits_that_are_not_finite_are_compared_too() -> None:
+    odd = torch.tensor([[1.0, float("nan"), float("inf"), -float("inf")]])
+    assert same_logits(odd, odd.clone())
+    assert same_logits(torch.full((1, 3), float("nan")), torch.full((1, 3), float("nan")))
+    assert not same_logits(torch.tensor([[1.0, 2.0]]), torch.tensor([[1.0, float("nan")]]))
+    assert not same_logits(odd + 1, odd)
