@@ -23,7 +23,7 @@ from spade_widgets.runtime.store import Store
 said = []
 class Listening(logging.Handler):
     def emit(self, record):
-        said.append(record.getMessage())
+        said.append(self.format(record))  # with the traceback
 logging.getLogger().addHandler(Listening(logging.WARNING))
 explorer = sw.Explorer({OPTIONS})
 explorer.session.store = Store(256 * 2**20)  # so that it is full within a minute
