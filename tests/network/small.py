@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class Then(nn.Module):
@@ -34,3 +35,8 @@ def network(channels: int = 3, classes: int = 4, *, scale: float = 60.0) -> nn.S
     with torch.no_grad():
         model[6].weight *= scale
     return model.eval()
+
+
+def small(image: Any) -> Tensor:
+    """A preprocessing to 16 × 16 px, in −1…1."""
+    return torch.from_numpy(np.asarray(image.resize((16, 16)), dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from network.small import network
+from network.small import network, small
 from torch import Tensor, nn
 
 import spade_widgets as sw
@@ -24,10 +24,6 @@ FEATURES: dict[str, Any] = {"last": torch.ones(1, 16, 1, 1)}
 SCALES = [2.0]
 LATEST: Tensor | None = None
 OUTER = network().eval()
-
-
-def small(image: Any) -> Tensor:
-    return torch.from_numpy(np.asarray(image.resize((16, 16)), dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
 
 
 class Net(nn.Module):

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from network.small import network
+from network.small import network, small
 from torch import Tensor, nn
 
 import spade_widgets as sw
 from spade_widgets.network.products import TAKEN_PAST
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-
-
-def small(image: Any) -> Tensor:
-    return torch.from_numpy(np.asarray(image.resize((16, 16)), dtype=np.float32) / 127.5 - 1).permute(2, 0, 1)
 
 
 class Net(nn.Module):
