@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from spade_widgets.errors import ModelError
 from spade_widgets.network.copies import shared_copy, unwrapped
 from spade_widgets.network.outside import Outside, marks
+from spade_widgets.network.random_numbers import own_random_numbers
 
 log = logging.getLogger(__name__)
 
@@ -137,8 +138,7 @@ class _Given:
 def _chance(images: Tensor) -> Iterator[Callable[[], bool]]:
     """Leaves the caller's random numbers as they are. Gives a function that says whether any were drawn since."""
     states = random.getstate(), np.random.get_state()  # noqa: NPY002 - a model may draw from it
-    with torch.random.fork_rng([images.device] if images.is_cuda else []):
-        torch.manual_seed(0)
+    with own_random_numbers(0, images.device):
 
         def state() -> list[object]:
             numbers: Any = np.random.get_state()  # noqa: NPY002

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from spade_widgets.network.random_numbers import own_random_numbers
+
 #: A seed of PyTorch's generator whose first `randperm(2)` swaps the two: a model that shuffles its batch shows it.
 SWAPS = next(
     seed for seed in range(64) if torch.randperm(2, generator=torch.Generator("cpu").manual_seed(seed))[0] == 1
@@ -29,8 +31,7 @@ def among_others(run: Callable[[Tensor], object], images: Tensor, alone: Tensor)
         alone: (1, classes), of the first.
     """
     try:
-        with torch.random.fork_rng([images.device] if images.is_cuda else []):
-            torch.manual_seed(SWAPS)
+        with own_random_numbers(SWAPS, images.device):
             both = run(images)
     except Exception:  # noqa: BLE001  # a model of one image at a time says so in whatever way
         return False

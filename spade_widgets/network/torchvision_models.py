@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torchvision.transforms._presets import ImageClassification
 
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.random_numbers import own_random_numbers
 
 #: The heads that Inception and GoogLeNet are trained with.
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.")
@@ -39,7 +40,7 @@ def build(name: str, weights: Weights) -> Built:
     preprocess, classes = preset.transforms(), tuple(preset.meta["categories"])
     if chosen is not None:
         try:
-            with torch.random.fork_rng(devices=[]):  # as below
+            with own_random_numbers():  # as below
                 model = torchvision.models.get_model(name, weights=preset)
         except OSError as error:  # URLError is one: no network, no such host, a server's refusal
             raise ModelError(
@@ -52,7 +53,7 @@ def build(name: str, weights: Weights) -> Built:
     assert not isinstance(weights, Enum)  # one is chosen above, or refused
     state = read_state(Path(weights).expanduser())
     size = _trained_size(name, state)
-    with torch.random.fork_rng(devices=[]):  # the random weights that are overwritten are not the caller's business
+    with own_random_numbers():  # the random weights that are overwritten are not the caller's business
         options = _image_size(name, size)
         model = _random(name, **options)
         rows = _head_rows(model, state)

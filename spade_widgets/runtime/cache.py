@@ -240,7 +240,7 @@ class Cache:
         if name is None or disk is None or name.made["dense"] != self._dense():
             return  # the network was changed while this was computed: it is of neither
         self._unwritten.append(lambda: disk.write(name.file, lambda file: write(file, name)))
-        self._worker.submit((self, "writing"), self._writes(), self._not_written, idle=True)
+        self._worker.submit((self, "writing"), self._writes(), self._not_written, idle=True, place=self._classifier)
 
     def _writes(self) -> Steps:
         while self._write_next():

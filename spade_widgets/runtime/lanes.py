@@ -45,12 +45,12 @@ def at_once(*steps: Callable[[], object]) -> None:
 
 
 def _within(threads: int, step: Callable[[], object]) -> None:
-    with _threads(threads):
+    with threads_of_torch(threads):
         step()
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def threads_of_torch(count: int) -> Iterator[None]:
     """Within, PyTorch works for this thread on so many; for others on as many as before, unlike `set_num_threads`."""
     torch.get_num_threads()  # the first call of a thread sets what the next line is to change
     with _openmp().limit(limits=count):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -20,7 +20,7 @@ from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.cache import Cache, Name
 from spade_widgets.runtime.disk import SIZE, Disk
 from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject, magnitude
-from spade_widgets.runtime.jobs import WORKER, Worker
+from spade_widgets.runtime.jobs import WORKER, Job, Steps, Worker, always
 from spade_widgets.runtime.shared import Shared
 from spade_widgets.runtime.store import Store
 from spade_widgets.runtime.tracing import Tracing, nbytes_of
@@ -76,6 +76,18 @@ class Session(Tracing):
             self.add(sample)
         if not self._samples:
             raise InputError("There is no sample: give at least one image.")
+
+    def submit(
+        self,
+        owner: Hashable,
+        steps: Steps,
+        on_error: Callable[[Exception], None],
+        *,
+        idle: bool = False,
+        runs: Callable[[], bool] = always,
+    ) -> Job:
+        """`Worker.submit`, of a job that is never in a step at once with others on the same classifier."""
+        return self.worker.submit(owner, steps, on_error, idle=idle, runs=runs, place=self.classifier)
 
     @property
     def samples(self) -> tuple[Sample, ...]:

@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from spade_widgets.network.random_numbers import own_random_numbers
 from spade_widgets.visualization.transforms import DEGREES, SCALES, Reach, Seeded, Transform
 
 _lock = threading.Lock()
@@ -194,7 +195,7 @@ def _global_generators(seed: int, device: torch.device) -> Iterator[None]:
     # The legacy generator of NumPy is the global one, and what such transforms draw from.
     numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
     on_cuda = device.type == "cuda"
-    with torch.random.fork_rng([device] if on_cuda else []):
+    with own_random_numbers(device=device):
         torch.default_generator.manual_seed(seed)
         if on_cuda:
             with torch.cuda.device(device):

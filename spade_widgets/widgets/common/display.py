@@ -21,7 +21,8 @@ from uuid import uuid4
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
-from spade_widgets.runtime.jobs import Steps, Worker
+from spade_widgets.runtime.jobs import Steps
+from spade_widgets.runtime.session import Session
 from spade_widgets.widgets.common.still import Still
 from spade_widgets.widgets.common.wire import PanelWire
 
@@ -33,13 +34,15 @@ class Displayed:
 
     Args:
         panel: whose status says when it is at rest.
-        worker: whose idle time the picture takes.
+        session: whose idle time the picture takes.
         take: the panel as it is.
         names: of traits that change the picture without any work.
     """
 
-    def __init__(self, panel: PanelWire, worker: Worker, take: Callable[[], Still], names: Sequence[str] = ()) -> None:
-        self._panel, self._worker, self._take = panel, worker, take
+    def __init__(
+        self, panel: PanelWire, session: Session, take: Callable[[], Still], names: Sequence[str] = ()
+    ) -> None:
+        self._panel, self._session, self._take = panel, session, take
         self._slots: list[Slot] = []
         self._shown: dict[str, str] = {}
         self._stale = False
@@ -90,7 +93,7 @@ class Displayed:
     def _changed(self, change: Any) -> None:
         if self._slots and change["owner"].status["state"] != "working":
             self._stale = True
-            self._worker.submit((self._panel, "still"), self._refreshing(), self._failed, idle=True)
+            self._session.submit((self._panel, "still"), self._refreshing(), self._failed, idle=True)
 
     def _refreshing(self) -> Steps:
         self.refresh()

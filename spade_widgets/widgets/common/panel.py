@@ -112,7 +112,7 @@ class Panel(Selecting):
             thumbnails = Thumbnails(self)
             self.observe(lambda _: thumbnails.show(), "samples")  # also those that another panel adds
         self._list_samples()
-        self._displayed = Displayed(self, self.session.worker, self._still, self.DRAWS)
+        self._displayed = Displayed(self, self.session, self._still, self.DRAWS)
         if (disk := self.session.cache.disk) is not None:
             disk.tell(self._warn)
         self._open = True
@@ -242,7 +242,7 @@ class Panel(Selecting):
         """Stop computing; what is done stays."""
         with self._starting:
             if self._job is not None and not self._job.finished.is_set():
-                self._job = self.session.worker.submit(self, self._screen.stopped(self._selection()), self._failed)
+                self._job = self.session.submit(self, self._screen.stopped(self._selection()), self._failed)
 
     def resume(self) -> None:
         """Go on from where it was stopped."""
@@ -303,10 +303,10 @@ class Panel(Selecting):
             self._estimate()
             # At rest, nothing is computed; but nothing old passes for what was selected meanwhile.
             if not self._active:
-                self._job = self.session.worker.submit(self, self._screen.stopped(selection), self._failed)
+                self._job = self.session.submit(self, self._screen.stopped(selection), self._failed)
                 return
             marked = threading.Event()  # the same holds where nobody looks: so far it always comes
-            self._job = self.session.worker.submit(
+            self._job = self.session.submit(
                 self,
                 self._run(selection, marked),
                 self._failed,
@@ -355,7 +355,7 @@ class Panel(Selecting):
 
     def _besides(self, name: str, steps: Steps, *, idle: bool = False) -> Job:
         """Run something besides the panel's main job, in the place of what runs so named. `idle`: see `submit`."""
-        return self.session.worker.submit((self, name), steps, self._say, idle=idle, runs=self._worthwhile)
+        return self.session.submit((self, name), steps, self._say, idle=idle, runs=self._worthwhile)
 
     def _hear(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         with alone():

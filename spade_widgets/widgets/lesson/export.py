@@ -153,7 +153,7 @@ def on_worker(session: Session, steps: Steps[T]) -> T:
     """
     computing: _Computing[T] = _Computing()
     began = time.monotonic()
-    job = session.worker.submit(computing, computing.run(steps), computing.failed)
+    job = session.submit(computing, computing.run(steps), computing.failed)
     try:
         while not job.finished.wait(SAID_EVERY):
             if computing.progress is not None:
