@@ -38,7 +38,7 @@ from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.calibration import gram_sums as gram
 from spade_widgets.pruning.calibration.augment import augment
-from spade_widgets.pruning.calibration.calibration import Calibration, batch_size, calibrate
+from spade_widgets.pruning.calibration.calibration import Calibration, batch_size, calibrate, memory_format
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import finish
 from spade_widgets.pruning.solvers import solver
@@ -88,11 +88,13 @@ class Ours:
 
     def __init__(self, work: Work) -> None:
         self.work = work
+        self.format = memory_format(work.classifier)
+        self.module = work.classifier.module().to(memory_format=self.format)
 
     def forward(self) -> None:
-        with torch.inference_mode():
+        with torch.no_grad():
             for images in self.work.batches(batch_size(self.work.classifier)):
-                self.work.module(images)
+                self.module(images.to(memory_format=self.format))
 
     def calibrate(self) -> Calibration:
         ready = mock.patch(

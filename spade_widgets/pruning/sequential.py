@@ -21,7 +21,7 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.calibration.augment import augment
-from spade_widgets.pruning.calibration.calibration import batch_size
+from spade_widgets.pruning.calibration.calibration import batch_size, memory_format
 from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Held, LayerSum
 from spade_widgets.pruning.plans.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
@@ -55,10 +55,12 @@ def sequential(pruner: Pruner, plans: Sequence[SparsityPlan], augmentations: int
             dense one.
     """
     images = _Images(pruner.classifier, pruner.sample, augmentations, pruner.seed)
-    calls = _calls(pruner.module, plans[0].layers, next(iter(images)))
+    # A copy of its own: weights are pruned in the user's memory layout.
+    dense = pruner.classifier.module().to(memory_format=memory_format(pruner.classifier))
+    calls = _calls(dense, plans[0].layers, next(iter(images)))
     pruned: list[dict[str, Pruned]] = []
     for plan in plans:
-        steps = _walked(pruner, plan, calls, images)
+        steps = _walked(pruner, dense, plan, calls, images)
         solved = yield from within(
             steps, len(pruned) * len(plan.layers), len(plans) * len(plan.layers), len(plan.layers)
         )
@@ -66,16 +68,17 @@ def sequential(pruner: Pruner, plans: Sequence[SparsityPlan], augmentations: int
     return pruner.traces(plans, pruned, augmentations, sequential=True)
 
 
-def _walked(pruner: Pruner, plan: SparsityPlan, calls: Mapping[str, int], images: _Images) -> Shares[dict[str, Pruned]]:
-    """The layers of one plan."""
+def _walked(
+    pruner: Pruner, dense: nn.Module, plan: SparsityPlan, calls: Mapping[str, int], images: _Images
+) -> Shares[dict[str, Pruned]]:
+    """The layers of one plan. dense: a copy of the network whose weights lie as the images do."""
     pruned: dict[str, Pruned] = {}
     for block in walk(pruner.classifier, [name for name in plan.layers if calls[name]]):
         done, layers = len(pruned), sum(1 for name in plan.layers if calls[name])
         sums = {name: LayerSum(MEMORY) for name in block}
         weights = {name: layer.weight for name, layer in pruned.items()}
-        pairs = _Pairs(
-            pruner.module, sparse_module(pruner.classifier, weights), {name: calls[name] for name in block}, sums
-        )
+        sparse = sparse_module(pruner.classifier, weights).to(memory_format=memory_format(pruner.classifier))
+        pairs = _Pairs(dense, sparse, {name: calls[name] for name in block}, sums)
         seen = 0
         for batch in images:
             yield (done + FORWARD * len(block) * seen / images.count) / layers
@@ -184,8 +187,9 @@ class _Images:
         height, width = classifier.input_size
         size = count * len(classifier.mean) * height * width * classifier.dtype.itemsize
         self.count = count
-        self._make: Callable[[], Iterator[Tensor]] = lambda: augment(
-            classifier, sample, count, seed=seed, batch=batch_size(classifier)
+        batch, layout = batch_size(classifier), memory_format(classifier)
+        self._make: Callable[[], Iterator[Tensor]] = lambda: (
+            images.to(memory_format=layout) for images in augment(classifier, sample, count, seed=seed, batch=batch)
         )
         self._kept: list[Tensor] | None = [] if size <= KEEP else None
 

@@ -249,6 +249,7 @@ def test_a_pass_ends_where_the_block_does(picture: sw.Sample) -> None:
 
     classifier = sw.ImageClassifier(Careful(), preprocess=preprocess())
     classifier.prunable()
+    assert classifier.channels_last  # asked once, by two passes
     heads.clear()
     sw.trace(classifier, picture, sparsity=0.5, layers="stem", augmentations=6, sequential=True)
     # Once to estimate what it takes, once to count, and the two predictions at the end.

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError, ModelError
+from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.calibration import gram_sums
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.calibration import Calibration, calibrate, gram
+from spade_widgets.pruning.calibration.forms import LayerSum
 from spade_widgets.pruning.progress import finish
 from spade_widgets.sample import Sample
 
@@ -161,6 +163,29 @@ def test_batch_size_changes_nothing(tiny: ImageClassifier, picture: Sample) -> N
     assert pieces.columns == whole.columns
     for name in tiny.prunable():
         torch.testing.assert_close(pieces.gram(name), whole.gram(name), rtol=1e-5, atol=1e-5)
+
+
+def test_channels_last_is_taken_where_a_model_takes_it_and_changes_nothing(
+    tiny: ImageClassifier, picture: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Product] = []
+    add = LayerSum.add
+
+    def noted(held: LayerSum, product: Product) -> None:
+        given.append(product)
+        add(held, product)
+
+    monkeypatch.setattr(LayerSum, "add", noted)
+    found: dict[bool, Calibration] = {}
+    for takes in (True, False):
+        monkeypatch.setattr(ImageClassifier, "channels_last", takes)
+        given.clear()
+        found[takes] = everything(tiny, picture, augmentations=5)
+        maps = [tensor for product in given if product.stride for tensor in (product.input, product.weight)]
+        assert all(tensor.is_contiguous(memory_format=torch.channels_last) == takes for tensor in maps)
+    for name in tiny.prunable():
+        torch.testing.assert_close(found[True].gram(name), found[False].gram(name), rtol=1e-5, atol=1e-5)
+    assert all(weight(tiny.module(), name).is_contiguous() for name in tiny.prunable())  # the user's own stay
 
 
 def test_sum_is_the_calibration_over_both(tiny: ImageClassifier, picture: Sample) -> None:
