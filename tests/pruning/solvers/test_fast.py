@@ -485,6 +485,28 @@ def test_the_factor_is_that_of_the_damped_matrix() -> None:
     torch.testing.assert_close(V @ V.T, H + 0.01 * H.diagonal().mean() * torch.eye(300, dtype=torch.float64))
 
 
+@pytest.mark.parametrize(("damping", "asked"), [(0.01, [torch.float32]), (1e-6, [torch.float32, torch.float64])])
+def test_a_matrix_is_factored_in_float64_where_float32_is_not_enough(
+    damping: float, asked: list[torch.dtype], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few inputs with a large mean: the largest eigenvalue is 3e4 times the damping, and 3e8 times."""
+    X = torch.randint(8, 12, (300, 40)).float()  # whole numbers: H is exact, and has no negative eigenvalue
+    H = X @ X.T
+    taken: list[torch.dtype] = []
+    factored = fast._factored
+
+    def noted(H: Tensor, diagonal: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        taken.append(dtype)
+        return factored(H, diagonal, dtype)
+
+    monkeypatch.setattr(fast, "_factored", noted)
+    found = Fast(damping=damping).prepare(H).factor
+    assert taken == asked
+    assert found.dtype == torch.float32
+    exact = Fast(damping=damping).prepare(H.double()).factor
+    torch.testing.assert_close(found.triu().double(), exact.triu(), rtol=2e-3, atol=1e-4 * float(exact.abs().max()))
+
+
 @many
 @given(problems(40), sparsities, st.integers(1, 5), st.integers(0, 2))
 def test_alone_on_a_cpu_a_block_is_swept_as_in_company(
