@@ -25,20 +25,13 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.pruning.calibration.precision import full_precision
 from spade_widgets.pruning.solvers.alone import Alone
 from spade_widgets.pruning.solvers.base import Prepared, SolverSteps, check_floors, zeros
+from spade_widgets.pruning.solvers.factorisation import add_product, factored, inverted_blocks
 
 #: Columns after which everything to their right is updated with one matrix product. Wide ones make large products; the
 #: numbers are the same.
 WIDE = 256
 #: Bytes that the weights of all sparsities may take in one sweep; more sparsities are swept in turns.
 SWEEP_BYTES = 512 * 2**20
-#: Columns and rows of the pieces in which H is factored.
-PANEL, TILE = 128, 512
-#: Error of a system that is solved with a float32 factor (root mean square, of ones) above which H is factored anew in
-#: float64. With fewer columns of X than weights a row H is near singular, and rounding tips near-ties between weights.
-#: Below, it tips no more of them than the rounding of H itself does: on layers with errors of 1e-5 to 3e-4 none, with
-#: 2e-3 to 8e-3 some in a thousand, and with a float64 factor as many where H is summed in another order. ‖WX − W'X‖² is
-#: the same to five digits in the first case, and to two percent, either way, in the second.
-ENOUGH = 0.02
 
 
 @dataclass(frozen=True)
@@ -85,82 +78,16 @@ class Fast:
         dead = diagonal <= 0
         # A dead input is uncoupled: any positive diagonal does. One of the others' size keeps the factor well scaled.
         damped = torch.where(dead, 1.0, diagonal) + self.damping * diagonal.mean(-1, keepdim=True)
-        dtype = torch.promote_types(H.dtype, torch.float32)
         with full_precision(H.device):
-            factor, failed = _factored(whole, damped, dtype)
-            if dtype != torch.float64 and not _enough(factor, whole, damped):
-                factor, failed = _factored(whole, damped, torch.float64)
+            factor, failed = factored(whole, damped)
         if bool((failed | ~torch.isfinite(factor.diagonal(dim1=-2, dim2=-1))).any()):
             if not bool(torch.isfinite(H).all()):
                 raise ModelError("The Gram matrix holds NaN or infinite values.")
             raise ModelError("The Gram matrix is not positive definite: use more damping.")
-        inverses = _inverses(factor, self.block_size).to(dtype)
+        inverses, dtype = inverted_blocks(factor, self.block_size), torch.promote_types(H.dtype, torch.float32)
         return FastPrepared(
-            factor.to(dtype), inverses, dead, bool(dead.any()), groups, self.block_size, batched=H.ndim == 4
+            factor.to(dtype), inverses.to(dtype), dead, bool(dead.any()), groups, self.block_size, batched=H.ndim == 4
         )
-
-
-def _factored(H: Tensor, diagonal: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """V of H with another diagonal, and whether that failed. H: (b, c, c); diagonal: (b, c)."""
-    factor = H.to(dtype, copy=True)
-    factor.diagonal(dim1=-2, dim2=-1).copy_(diagonal)
-    return factor, _factor(factor)
-
-
-def _enough(factor: Tensor, H: Tensor, diagonal: Tensor) -> bool:
-    """Whether a factor V of H is good enough: whether a system of H whose solution is known, all ones, has it.
-
-    Ones, because activations are mostly positive: they lie near H's largest eigenvector, where rounding is largest.
-    """
-    rows = torch.cat([some.sum(-1, dtype=torch.float64) for some in torch.split(H, TILE, dim=1)], dim=1)
-    known = rows - H.diagonal(dim1=-2, dim2=-1) + diagonal
-    half = torch.linalg.solve_triangular(factor, known.to(factor.dtype).unsqueeze(-1), upper=True)
-    ones = torch.linalg.solve_triangular(factor.mT, half, upper=False)
-    return bool(((ones - 1).square().mean((-2, -1)) <= ENOUGH**2).all())
-
-
-def _factor(H: Tensor) -> Tensor:
-    """Overwrite H's upper triangle with V, upper triangular, V Vᵀ = H; what is below becomes meaningless.
-
-    Panel by panel from the last column back: a third of c³ operations, as Cholesky's, and no memory beside H.
-
-    Args:
-        H: (b, c, c), symmetric.
-
-    Returns:
-        (b, 1), whether the factorisation failed.
-    """
-    failed = torch.zeros(H.shape[0], 1, dtype=torch.bool, device=H.device)
-    for stop in range(H.shape[-1], 0, -PANEL):
-        start = max(0, stop - PANEL)
-        panel = slice(start, stop)
-        lower, info = torch.linalg.cholesky_ex(H[:, panel, panel].flip(-1, -2))
-        failed |= (info != 0).unsqueeze(1)
-        corner = lower.flip(-1, -2)
-        H[:, panel, panel] = corner
-        above = torch.linalg.solve_triangular(corner.mT, H[:, :start, panel], upper=False, left=False)
-        H[:, :start, panel] = above
-        for top in range(0, start, TILE):
-            rows = above[:, top : min(top + TILE, start)]
-            _add_product(H[:, top : top + rows.shape[1], top:start], rows, above[:, top:].mT, -1)
-    return failed
-
-
-def _inverses(factor: Tensor, block_size: int) -> Tensor:
-    """R's blocks on the diagonal, the inverses of V's: (b, blocks, block_size, block_size), the last one padded."""
-    batch, side, _ = factor.shape
-    if block_size == 1:
-        return factor.diagonal(dim1=-2, dim2=-1).reciprocal()[..., None, None]
-    whole = side // block_size
-    blocks = factor.as_strided((batch, whole, block_size, block_size), (side * side, block_size * (side + 1), side, 1))
-    identity = torch.eye(block_size, dtype=factor.dtype, device=factor.device)
-    left = side - whole * block_size
-    if left:
-        last = identity.repeat(batch, 1, 1, 1)
-        last[:, 0, :left, :left] = factor[:, -left:, -left:]
-        blocks = torch.cat([blocks, last], dim=1)
-    inverse: Tensor = torch.linalg.solve_triangular(blocks, identity.expand_as(blocks), upper=True)
-    return inverse
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,7 +220,7 @@ class _Sweep:
                 self._halve(start, start, stop)
                 if stop < self._columns:
                     across = self._factor[:, start:stop, stop:]
-                    _add_product(self._sums[:, stop:], across.mT, self._taken[:, : stop - start])
+                    add_product(self._sums[:, stop:], across.mT, self._taken[:, : stop - start])
         if self._lost is not None:
             self.pruned.masked_fill_(self._lost, 0)
 
@@ -308,7 +235,7 @@ class _Sweep:
         self._halve(wide, start, middle)
         across = self._factor.narrow(1, start, left).narrow(2, middle, stop - middle)
         right = self._sums.narrow(1, middle, stop - middle)
-        _add_product(right, across.mT, self._taken.narrow(1, start - wide, left))
+        add_product(right, across.mT, self._taken.narrow(1, start - wide, left))
         self._halve(wide, middle, stop)
 
     def _sweep_block(self, wide: int, start: int, width: int) -> None:
@@ -409,11 +336,3 @@ def _shares(drops: Tensor, candidates: Tensor, block_size: int) -> Tensor:
     total = running[..., -1:].clamp(min=1)
     done = (2 * drops.unsqueeze(-1) * running + total) // (2 * total)
     return torch.diff(done, dim=-1, prepend=torch.zeros_like(done[..., :1]))
-
-
-def _add_product(total: Tensor, first: Tensor, second: Tensor, factor: float = 1) -> None:
-    """total += factor · first @ second, in place; each (b, …, …)."""
-    if total.shape[0] == 1:
-        total[0].addmm_(first[0], second[0], alpha=factor)
-    else:
-        total.baddbmm_(first, second, alpha=factor)

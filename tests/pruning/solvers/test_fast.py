@@ -13,7 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from spade_widgets.errors import InputError, ModelError
-from spade_widgets.pruning.solvers import check_sparsity, fast, relative_error, solver, zeros
+from spade_widgets.pruning.solvers import check_sparsity, factorisation, fast, relative_error, solver, zeros
 from spade_widgets.pruning.solvers.fast import Fast
 
 many = settings(max_examples=60, deadline=None, derandomize=True)
@@ -420,8 +420,8 @@ def test_wide_updates_give_the_numbers_of_narrow_ones(monkeypatch: pytest.Monkey
     wide = Fast(block_size).prepare(H).sweep(W, [0.5, 0.9])
     for width, panel, tile in ((1, 7, 4), (40, 150, 64), (10**6, 64, 10**6)):
         monkeypatch.setattr(fast, "WIDE", width)
-        monkeypatch.setattr(fast, "PANEL", panel)
-        monkeypatch.setattr(fast, "TILE", tile)
+        monkeypatch.setattr(factorisation, "PANEL", panel)
+        monkeypatch.setattr(factorisation, "TILE", tile)
         for ours, expected in zip(Fast(block_size).prepare(H).sweep(W, [0.5, 0.9]), wide, strict=True):
             assert torch.equal(ours == 0, expected == 0)
             torch.testing.assert_close(ours, expected, rtol=1e-9, atol=1e-11)
@@ -493,13 +493,13 @@ def test_a_matrix_is_factored_in_float64_where_float32_is_not_enough(
     X = torch.randint(8, 12, (300, 40)).float()  # whole numbers: H is exact, and has no negative eigenvalue
     H = X @ X.T
     taken: list[torch.dtype] = []
-    factored = fast._factored
+    factor = factorisation._factor
 
-    def noted(H: Tensor, diagonal: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        taken.append(dtype)
-        return factored(H, diagonal, dtype)
+    def noted(H: Tensor) -> Tensor:
+        taken.append(H.dtype)
+        return factor(H)
 
-    monkeypatch.setattr(fast, "_factored", noted)
+    monkeypatch.setattr(factorisation, "_factor", noted)
     found = Fast(damping=damping).prepare(H).factor
     assert taken == asked
     assert found.dtype == torch.float32
