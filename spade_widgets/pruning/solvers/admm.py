@@ -5,8 +5,9 @@ projection (Boyd et al. 2011, section 9.1; Boža 2024 for pruning):
 
     V = (W C + ρ (Z − U)) (C + ρI)⁻¹,   Z = the K largest entries of V + U,   U = U + V − Z
 
-"Largest" is meant in a metric: each column is scaled so that the entries of `(C + τI)⁻¹`'s diagonal are 1. Then the
-size of an entry is what dropping it costs once the other weights of its row make up for it, as far as they can.
+"Largest" is meant in a metric: each column is scaled by what dropping an entry of it costs once others of its row make
+up for it: the diagonal of `(C_PP + τI)⁻¹`, P being some `PART` of the columns, spread evenly. Of all columns it would
+leave more error, and take a factorisation of C: near an optimum most others are gone, and make up for nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from spade_widgets.pruning.solvers.least_squares import Quadratic
 #: τ: how much of the unit diagonal is taken as not made up for. Chosen, as ρ and the schedule, on layers of
 #: SqueezeNet, MobileNetV2 and the emoji classifier other than those that are reported.
 TAU = 0.01
+#: Columns that are taken to make up for each other, about.
+PART = 128
 #: ρ, as a share of the mean diagonal.
 RHO = 0.3
 #: The number of weights kept falls with this power of the share of the iterations that is done.
@@ -44,20 +47,30 @@ class Splitting:
 
     @staticmethod
     def of(quadratic: Quadratic) -> Splitting:
-        """Of a quadratic; two factorisations."""
-        inverse = _inverse(quadratic.C.clone(), torch.full_like(quadratic.scale[:, 0], TAU))
-        metric = inverse.diagonal(dim1=1, dim2=2).rsqrt()
-        C = (quadratic.C / metric.unsqueeze(1)).div_(metric.unsqueeze(2))
-        rho = RHO * C.diagonal(dim1=1, dim2=2).mean(1)
-        return Splitting(metric, _inverse(C, rho).mul_(rho.view(-1, 1, 1)).float())
+        """Of a quadratic; one factorisation."""
+        metric = _metric(quadratic.C)
+        # Large ones in float32: they need no more, being damped.
+        dtype = torch.float32 if quadratic.C.shape[-1] > 256 else torch.float64
+        size = metric.to(dtype)
+        C = quadratic.C.to(dtype, copy=True).div_(size.unsqueeze(1)).div_(size.unsqueeze(2))
+        diagonal = C.diagonal(dim1=1, dim2=2)
+        rho = RHO * diagonal.mean(1)
+        diagonal.add_(rho.unsqueeze(1))
+        lower = torch.linalg.cholesky_ex(C)[0]
+        return Splitting(metric, torch.cholesky_inverse(lower).mul_(rho.view(-1, 1, 1)).float())
 
 
-def _inverse(C: Tensor, shift: Tensor) -> Tensor:
-    """(C + shift · I)⁻¹, overwriting C (groups, c, c). Large ones in float32: they need no more, being damped."""
-    C.diagonal(dim1=1, dim2=2).add_(shift.unsqueeze(1))
-    work = C.float() if C.shape[-1] > 256 else C
-    lower = torch.linalg.cholesky_ex(work)[0]
-    return torch.cholesky_inverse(lower).to(C.dtype)
+def _metric(C: Tensor) -> Tensor:
+    """`1 / √[(C_PP + τI)⁻¹]_jj` for each column j, P its part of the columns: (groups, c)."""
+    columns = C.shape[-1]
+    parts = max(1, round(columns / PART))
+    size = -(-columns // parts)
+    places = torch.arange(parts * size, device=C.device).view(size, parts).T  # part p has p, p + parts, …
+    real, places = places < columns, places.clamp(max=columns - 1)
+    part = C[:, places.unsqueeze(2), places.unsqueeze(1)] * (real.unsqueeze(2) & real.unsqueeze(1))
+    part.diagonal(dim1=2, dim2=3).add_(torch.where(real, TAU, 1.0))
+    inverse = torch.cholesky_inverse(torch.linalg.cholesky_ex(part)[0])
+    return inverse.diagonal(dim1=2, dim2=3).mT.flatten(1)[:, :columns].rsqrt()
 
 
 def largest(sizes: Tensor, count: int, spared: Tensor | None = None) -> Tensor:
@@ -106,10 +119,11 @@ def support(
     dense = (w.float() * metric).view(groups, -1, w.shape[1])
     total = int(alive.sum())
     pull = dense - dense @ splitting.shrink
-    held, dual = dense, torch.zeros_like(dense)
+    moved, held, dual = dense, dense, torch.zeros_like(dense)
     stride = max(1, dense.numel() // SAMPLE) | 1
     for step in range(1, iterations):
-        moved = torch.baddbmm(pull, held, splitting.shrink)
+        if step > 1:  # the first product would give the dense weights again
+            moved = torch.baddbmm(pull, held, splitting.shrink)
         sizes = (moved + dual).abs_()
         now = total - (total - count) * (step / iterations) ** POWER
         seen = sizes.view(-1)[step % stride :: stride]

@@ -27,8 +27,7 @@ from spade_widgets.pruning.solvers.elimination import Pacer, precisely
 from spade_widgets.pruning.solvers.exact import Exact
 from spade_widgets.pruning.solvers.exchange import LEEWAY, Fitted, eliminate, widened
 from spade_widgets.pruning.solvers.least_squares import (
-    CG_STEPS,
-    DAMPINGS,
+    ENTRIES,
     Quadratic,
     descend,
     error,
@@ -49,6 +48,8 @@ ITERATIONS, ADMM_SHARE = (8, 20), 0.35
 SMALL = 512
 #: A round that gains less than this share of what is explained was the last one.
 GAIN = 1e-7
+#: How many products conjugate gradients are taken to need.
+DESCENTS = 10
 #: What an entry of a system of equations takes: its index, itself, its inverse.
 BYTES = 24
 #: Magnitude pruning's rows are taken in so many parts where conjugate gradients solve them.
@@ -190,11 +191,11 @@ def _solve(prepared: RefinedPrepared, sample: int, W: Tensor, drop: int, floor: 
         alive,
         W.numel() - drop,
         floor,
-        max(1, prepared.memory // BYTES),
+        max(1, min(ENTRIES, prepared.memory // BYTES)),
     )
     left = prepared.patience * _fast_time(*W.shape) - _prepare_time(W.shape[1], quadratic.groups)
     fitted = yield from part(_refine(problem, left, pacer), 0, 0.85)
-    fitted = yield from part(_bounded(problem, fitted, by_size, left, pacer), 0.85, 0.15)
+    fitted = yield from part(_bounded(problem, fitted, by_size, pacer), 0.85, 0.15)
     return restored(quadratic, W, fitted.v, fitted.keep)
 
 
@@ -236,7 +237,7 @@ def _refine(problem: _Problem, left: float, pacer: Pacer) -> Shares[Fitted]:
         if not other.explained > best.explained * (1 + GAIN):
             break
         best = other
-    return best
+    return _measured(problem, best.keep, best.v)  # what an elimination tracks has its rounding
 
 
 def _greedy(problem: _Problem, exact: Prepared) -> Shares[Fitted | None]:
@@ -244,10 +245,7 @@ def _greedy(problem: _Problem, exact: Prepared) -> Shares[Fitted | None]:
     sparsity = 1 - problem.count / problem.w.numel()
     (found,) = yield from exact.steps(problem.W, [sparsity], row_floor=problem.floor)
     v = found.double() * problem.quadratic.spread(problem.quadratic.scale, len(found))
-    if int((v != 0).sum()) != problem.count:
-        return None
-    energy = float((problem.target * problem.w).sum())
-    return Fitted(v != 0, v, energy - error(problem.quadratic, problem.w, v))
+    return _measured(problem, v != 0, v) if int((v != 0).sum()) == problem.count else None
 
 
 def _admm(problem: _Problem, count: int, iterations: int, pacer: Pacer) -> Shares[tuple[Tensor, Tensor]]:
@@ -275,26 +273,34 @@ def _eliminated(problem: _Problem, wide: Tensor, extra: Tensor, pacer: Pacer) ->
 
 
 def _descended(problem: _Problem, keep: Tensor, moved: Tensor, pacer: Pacer) -> Shares[Fitted]:
-    """Least squares by conjugate gradients, from ADMM's weights: where a row's system is too large to be factored."""
-    steps = descend(problem.quadratic, problem.w, moved.double() * keep, keep, _gradient_steps(problem))
+    """Least squares on a support, row by row, or by conjugate gradients from ADMM's weights where that takes less."""
+    if _directly(problem, keep):
+        return (yield from _solved(problem, keep, math.inf, pacer))
+    steps = descend(problem.quadratic, problem.w, moved.double() * keep, keep)
     v = yield from paced(steps, pacer)
+    return _measured(problem, keep, v)
+
+
+def _measured(problem: _Problem, keep: Tensor, v: Tensor) -> Fitted:
+    """With the error that v has, however it was found."""
     return Fitted(keep, v, float((problem.target * problem.w).sum()) - error(problem.quadratic, problem.w, v))
 
 
-def _bounded(problem: _Problem, fitted: Fitted, by_size: Tensor, left: float, pacer: Pacer) -> Shares[Fitted]:
+def _directly(problem: _Problem, keep: Tensor) -> bool:
+    """Whether the rows' systems are factored rather than descended on."""
+    return problem.quadratic.groups > 1 or _solve_time(keep.sum(1)) <= _descent_time(*problem.w.shape)
+
+
+def _bounded(problem: _Problem, fitted: Fitted, by_size: Tensor, pacer: Pacer) -> Shares[Fitted]:
     """The better one of this and magnitude pruning with least squares.
 
-    Rows of the latter are solved until their errors alone exceed this one's: most often a few of them do. Where they
-    are too large to be solved in the time `left`, conjugate gradients have to do, as for the other's.
+    Rows of the latter are solved until their errors alone exceed this one's: most often a few of them do.
     """
-    limit = error(problem.quadratic, problem.w, fitted.v)
-    rows = len(problem.w)
-    quick = _factor_time(float(by_size.sum()) / rows) * rows <= left / 2
-    if quick or problem.quadratic.groups > 1:
-        bound = yield from _solved(problem, by_size, limit, pacer)
-    else:
-        bound = yield from _approached(problem, by_size, limit, pacer)
-    return fitted if float((problem.target * problem.w).sum()) - bound.explained >= limit else bound
+    energy = float((problem.target * problem.w).sum())
+    limit = energy - fitted.explained
+    bounding = _solved if _directly(problem, by_size) else _approached
+    bound = yield from bounding(problem, by_size, limit, pacer)
+    return fitted if energy - bound.explained >= limit else bound
 
 
 def _solved(problem: _Problem, keep: Tensor, limit: float, pacer: Pacer) -> Shares[Fitted]:
@@ -302,14 +308,16 @@ def _solved(problem: _Problem, keep: Tensor, limit: float, pacer: Pacer) -> Shar
     energy = (problem.target * problem.w).sum(1)
     spent = float(energy[~keep.any(1)].sum())
     v = torch.zeros_like(problem.w)
+    done = 0
     for rows, found in least_squares(problem.quadratic, problem.target, keep, entries=problem.entries):
         v[rows] = found
+        done += len(rows)
         # (w − v) C (w − v)ᵀ is (w C)(w − v)ᵀ where the gradient is zero on the support.
         spent += float((problem.target[rows] * (problem.w[rows] - found)).sum())
         if spent >= limit:
             break
         if pacer.due():
-            yield min(0.99, max(0.0, spent / limit)) if limit > 0 else 0.99
+            yield min(0.99, done / len(v))
     return Fitted(keep, v, float(energy.sum()) - spent)
 
 
@@ -320,17 +328,12 @@ def _approached(problem: _Problem, keep: Tensor, limit: float, pacer: Pacer) -> 
     spent = 0.0
     for done, rows in enumerate(losses.argsort(descending=True, stable=True).chunk(PARTS)):
         w = problem.w[rows]
-        steps = descend(problem.quadratic, w, v[rows], keep[rows], _gradient_steps(problem))
+        steps = descend(problem.quadratic, w, v[rows], keep[rows])
         v[rows] = yield from part(paced(steps, pacer), done / PARTS, 1 / PARTS)
         spent += error(problem.quadratic, w, v[rows])
         if spent >= limit:
             break
     return Fitted(keep, v, float((problem.target * problem.w).sum()) - spent)
-
-
-def _gradient_steps(problem: _Problem) -> int:
-    """Conjugate gradients need more of them where H is singular."""
-    return CG_STEPS * (1 if problem.quadratic.damping == DAMPINGS[0] else 3)
 
 
 # About how long things take, in seconds on one core of a server of 2023. Only their ratios matter, and these roughly:
@@ -353,8 +356,14 @@ def _iteration_time(rows: int, columns: int) -> float:
     return 2e-4 + 1e-8 * rows * columns + 2.2e-11 * rows * columns**2
 
 
-def _factor_time(size: float) -> float:
-    return 8e-9 * size**2 + 0.8e-10 * size**3
+def _solve_time(sizes: Tensor) -> float:
+    size = sizes.double()
+    return float((5e-6 + 1.3e-8 * size**2 + 2.5e-11 * size**3).sum())
+
+
+def _descent_time(rows: int, columns: int) -> float:
+    """Of as many steps as are mostly made, and of the products in float64 before and after."""
+    return DESCENTS * (1e-4 + 1e-8 * rows * columns + 2.8e-11 * rows * columns**2)
 
 
 def _round_time(rows: int, columns: int, count: int, spare: int) -> float:

@@ -96,6 +96,22 @@ def test_conjugate_gradients_come_close_and_never_worse() -> None:
     assert bool((finish(descend(quadratic, w, start, keep))[~keep] == 0).all())
 
 
+def test_conjugate_gradients_stop_where_they_gain_nothing() -> None:
+    quadratic, w, keep = problem(3, 1, 20, 8, seen=2000)
+    best = by_hand(quadratic, w, keep)
+    assert len(list(descend(quadratic, w, best, keep, 60))) == 0
+    assert 2 < len(list(descend(quadratic, w, torch.zeros_like(w), keep, 60))) < 20
+
+
+def test_damping_begins_at_the_rounding_of_the_entries() -> None:
+    X = torch.randn(200, 900, dtype=torch.float64)
+    H = (X @ X.T).unsqueeze(0)
+    assert Quadratic.of(H).damping == DAMPINGS[0]
+    assert Quadratic.of(H.float()).damping == 1e-6
+    low = torch.randn(200, 20)
+    assert Quadratic.of((low @ low.T).unsqueeze(0)).damping >= 1e-6
+
+
 def test_the_scale_has_a_unit_diagonal_and_little_damping() -> None:
     X = torch.randn(12, 90, dtype=torch.float64) * torch.logspace(-6, 6, 12, dtype=torch.float64).unsqueeze(1)
     X[4] = 0
