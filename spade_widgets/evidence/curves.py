@@ -28,11 +28,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.evidence.metrics import Map, check_map
+from spade_widgets.network.many import logits_of_many
 from spade_widgets.prediction import Network, predict
 from spade_widgets.pruning.progress import Progress, Steps, finish
 from spade_widgets.sample import Sample, Source
@@ -92,6 +93,7 @@ def curve_steps(
     blur: tuple[int, float] = BLUR,
     absolute: bool = True,
     batch: int | None = None,
+    bfloat16: bool | None = None,
     seed: int = 0,
 ) -> Steps[Curve]:
     """`insertion` or `deletion` in steps: yields its progress, returns the curve.
@@ -107,6 +109,7 @@ def curve_steps(
         absolute: rank by |map|, as Trojan AUC does (a gradient's sign says nothing of importance). False: rank by the
             signed value, so that evidence against the class comes last.
         batch: images judged at a time. Default: by their size on a CPU (`AT_224`, `MOST`), 128 elsewhere.
+        bfloat16: whether the judge multiplies in it; see `logits_of_many`. Both ends of the curve are the examples.
         seed: of the order among equal values.
 
     Raises:
@@ -131,12 +134,13 @@ def curve_steps(
     start, end = (blurred(image, blur), image) if mode == "insertion" else (image, torch.zeros_like(image))
     ranks = torch.from_numpy(pixel_ranks(np.abs(values) if absolute else values, seed)).to(judge.device)
     counts = [round(i * values.size / steps) for i in range(steps + 1)]
-    module = judge.module()
+    ends = torch.cat([start, end])[: judge.at_once(2)]
+    layers = judge.prunable()
+    logits = logits_of_many(judge.module(), ends, layers, channels_last=judge.channels_last, bfloat16=bfloat16)
     found: list[Tensor] = []
-    layout = torch.channels_last if judge.channels_last else torch.contiguous_format
     for done, images in _between(start, end, ranks, counts, batch):
         yield Progress(mode, done, steps + 1)
-        found.append(_probability(module, images.contiguous(memory_format=layout), index))
+        found.append(logits(images).float().softmax(1)[:, index])
     probability = torch.cat(found).cpu().double().numpy()
     if not np.isfinite(probability).all():
         raise ModelError(f"{judge.name} gives NaN or infinite logits on '{read.title}' while pixels change.")
@@ -189,9 +193,3 @@ def _between(start: Tensor, end: Tensor, ranks: Tensor, counts: list[int], batch
     limits = torch.tensor(counts, device=ranks.device).view(-1, 1, 1, 1)
     for done in range(0, len(counts), batch):
         yield done, torch.where(ranks < limits[done : done + batch], end, start)
-
-
-def _probability(module: nn.Module, images: Tensor, target: int) -> Tensor:
-    with torch.inference_mode():
-        logits: Tensor = module(images)
-        return logits.float().softmax(1)[:, target]

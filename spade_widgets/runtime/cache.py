@@ -34,6 +34,7 @@ from spade_widgets.classifier import ImageClassifier, tensor_digest
 from spade_widgets.errors import InputError
 from spade_widgets.evidence.curves import Mode
 from spade_widgets.evidence.metrics import Map
+from spade_widgets.network.half import suits
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.traces.trace import Trace
@@ -42,7 +43,6 @@ from spade_widgets.runtime.drawing import Subject
 from spade_widgets.runtime.jobs import Steps, Worker
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
-from spade_widgets.visualization.precision import suits
 from spade_widgets.visualization.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -126,8 +126,6 @@ class Cache:
 
     def picture_name(self, network: Network, subject: Subject) -> Name | None:
         """Names a neuron's pictures after all steps; those of processors with and without bfloat16 are not the same."""
-        dense = network.dense
-        size = dense.input_size if subject.size is None else (subject.size, subject.size)
         return self._name(
             "picture",
             lambda: {
@@ -139,7 +137,7 @@ class Cache:
                 "count": subject.drawing.count,
                 "magnitude": subject.magnitude.digest if subject.magnitude else None,
                 "size": subject.size,
-                "bfloat16": suits(dense.device, dense.dtype, size),
+                "bfloat16": _half(network.dense, subject.size),
             },
         )
 
@@ -153,6 +151,7 @@ class Cache:
                 "target": target,
                 "method": method,
                 "seed": self._seed,
+                "bfloat16": _half(network.dense),
             },
         )
 
@@ -166,6 +165,7 @@ class Cache:
                 "target": target,
                 "mode": mode,
                 "seed": self._seed,
+                "bfloat16": _half(self._classifier),
             },
         )
 
@@ -345,3 +345,8 @@ def answer(classifier: ImageClassifier) -> str:
     # A power of two: the unit itself then does not change with the last digits, but for one in many thousands either.
     unit = 2.0 ** math.floor(math.log2(size)) / 1024 if size > 0 else 1.0
     return " ".join(str(round(value)) for value in (signs @ logits / unit).tolist())
+
+
+def _half(dense: ImageClassifier, side: int | None = None) -> bool:
+    """Whether the network multiplies in bfloat16 here, on images of its own size or of that side."""
+    return suits(dense.device, dense.dtype, dense.input_size if side is None else (side, side))

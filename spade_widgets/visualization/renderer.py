@@ -17,13 +17,13 @@ from torch import Tensor
 from spade_widgets.checks import positive, sides, unsigned, whole
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.blame import model_errors
+from spade_widgets.network.half import bits, suits
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.visualization import lucent_bridge
 from spade_widgets.visualization.objective import Objective, Target, target_of
 from spade_widgets.visualization.parameterization import Canvas, Samples, parameterization
 from spade_widgets.visualization.pictures import grid, opacity, to_picture
-from spade_widgets.visualization.precision import bits, suits
 from spade_widgets.visualization.redirect import RedirectedReLUs
 from spade_widgets.visualization.snapshot import Snapshot, put_back, take
 from spade_widgets.visualization.transforms import Transform, turns_and_shifts

@@ -19,6 +19,7 @@ from torch import nn
 from torchvision import transforms
 
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.network import half
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.pruner import Pruner
 from spade_widgets.runtime import attribute as attributing
@@ -30,7 +31,7 @@ from spade_widgets.runtime.jobs import Worker
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample
-from spade_widgets.visualization import Renderer, precision
+from spade_widgets.visualization import Renderer
 
 PRUNING = Pruning(0.1 + 0.2, "pattern", "3, 7")
 NEURON = Neuron("3", 2)
@@ -355,11 +356,11 @@ def test_what_waits_to_be_written_is_written_when_the_interpreter_ends(tmp_path:
 def test_pictures_made_in_fewer_bits_have_a_name_of_their_own(
     open_session: Callable[..., Session], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    session = open_session(size=precision.SIDE)
+    session = open_session(size=half.SIDE)
     subject = session.subject(NEURON, PLAIN)
     names = []
     for multiplied in (False, True):
-        monkeypatch.setattr(precision, "_multiplied", lambda multiplied=multiplied: multiplied)
+        monkeypatch.setattr(half, "_multiplied", lambda multiplied=multiplied: multiplied)
         names.append(session.cache.picture_name(session.classifier, subject))
     assert names[0] != names[1]
     assert None not in names

@@ -25,7 +25,8 @@ class Method:
         description: what a value of the map is, and what was summed over the colours.
         source: the paper, and where the defaults come from.
         defaults: its options. Where there is `signed`, True asks for the signed sum over the colours in place of the
-            largest magnitude; `bias="absorbing"` of LRP lets biases keep their share, as zennit does.
+            largest magnitude; `bias="absorbing"` of LRP lets biases keep their share, as zennit does; `bfloat16`: see
+            `logits_of_many`.
         slow: whether it runs the network on many images: a progress bar is in place.
         run: (query, **options) → steps that return the map (h, w).
         together: whether the image and its baseline go through the network at once, which must take each for itself.
@@ -132,6 +133,7 @@ _ALL = (
             "cover": "mean",
             "output": "probability",
             "batch": None,
+            "bfloat16": None,
         },
         slow=True,
         run=perturbation.lime,
@@ -143,7 +145,14 @@ _ALL = (
         "pixel; signed.",
         source="Zeiler & Fergus, 'Visualizing and understanding convolutional networks', 2014; square and stride of "
         "captum's tutorial (15 and 8 px of 224, to scale on other sizes), under the mean colour.",
-        defaults={"window": None, "stride": None, "baseline": "mean", "output": "logit", "batch": None},
+        defaults={
+            "window": None,
+            "stride": None,
+            "baseline": "mean",
+            "output": "logit",
+            "batch": None,
+            "bfloat16": None,
+        },
         slow=True,
         run=perturbation.occlusion,
     ),
@@ -187,7 +196,7 @@ _ALL = (
         description="The last feature map's channels, weighted by the softmax of the logit that the image has under "
         "each of them as a mask; never negative, drawn up bilinearly.",
         source="Wang et al., 'Score-CAM', 2020, algorithm 1; the baseline is the mean colour.",
-        defaults={"layer": None, "batch": None},
+        defaults={"layer": None, "batch": None, "bfloat16": None},
         slow=True,
         run=cams.scorecam,
         signed=False,

@@ -33,13 +33,13 @@ def guided_gradcam(query: Query, *, layer: str | None, signed: bool) -> Steps[Te
     return strongest(cam * guided_gradient(query), signed)
 
 
-def scorecam(query: Query, *, layer: str | None, batch: int | None) -> Steps[Tensor]:
+def scorecam(query: Query, *, layer: str | None, batch: int | None, bfloat16: bool | None) -> Steps[Tensor]:
     """The feature map's channels, weighted by the logit of the image that is masked with them."""
     size = query.batch(batch)
     maps = _outputs(query.module(), query.x, layer or last_map(query))[-1][0][:, None]
     low, high = maps.amin((1, 2, 3), keepdim=True), maps.amax((1, 2, 3), keepdim=True)
     channels = len(maps)
-    score = query.scorer()
+    score = query.scorer(bfloat16=bfloat16)
     blank = score(query.baseline("mean"))
     gains = []
     for first, last in spans(channels, size):

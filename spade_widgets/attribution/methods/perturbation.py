@@ -20,7 +20,14 @@ from spade_widgets.pruning.progress import Steps
 
 
 def occlusion(
-    query: Query, *, window: int | None, stride: int | None, baseline: str, output: str, batch: int | None
+    query: Query,
+    *,
+    window: int | None,
+    stride: int | None,
+    baseline: str,
+    output: str,
+    batch: int | None,
+    bfloat16: bool | None,
 ) -> Steps[Tensor]:
     """How much the class loses when a square is hidden, as a mean over the squares that hide a pixel."""
     h, w = query.size
@@ -28,7 +35,7 @@ def occlusion(
     step = whole("stride", max(1, _share(8, query.size)) if stride is None else stride)
     if step > side:
         raise InputError(f"With a stride of {step} px, squares of {side} px leave gaps: the stride is 1 to {side}.")
-    cover, score, size = query.baseline(baseline), query.scorer(output), query.batch(batch)
+    cover, score, size = query.baseline(baseline), query.scorer(output, bfloat16=bfloat16), query.batch(batch)
     whole_score = score(query.x)
     corners = [(top, left) for top in _starts(h, side, step) for left in _starts(w, side, step)]
     loss, count = torch.zeros_like(query.x[0, 0]), torch.zeros_like(query.x[0, 0])
@@ -56,6 +63,7 @@ def lime(
     cover: str,
     output: str,
     batch: int | None,
+    bfloat16: bool | None,
 ) -> Steps[Tensor]:
     """The weights of a linear model that says what the class loses when superpixels are hidden."""
     samples, size = whole("samples", samples, least=2), query.batch(batch)
@@ -68,7 +76,7 @@ def lime(
     hidden = _segment_means(query.x, labels, parts) if cover == "segment" else query.baseline(cover)
     kept = torch.rand(samples, parts, generator=query.generator(), dtype=torch.float32, device="cpu") < 0.5
     kept[0] = True
-    score, found = query.scorer(output), []
+    score, found = query.scorer(output, bfloat16=bfloat16), []
     on_device = kept.to(query.x.device)
     for first, last in spans(samples, size):
         visible = on_device[first:last][:, labels][:, None]

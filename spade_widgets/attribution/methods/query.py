@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
+from spade_widgets.network.many import logits_of_many
 from spade_widgets.network.one_type import in_one_type
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.progress import Progress
@@ -64,19 +65,27 @@ class Query:
         module.register_forward_pre_hook(lambda _module, inputs: tuple(x.clone() for x in inputs))
         return module
 
-    def scorer(self, output: str = "logit") -> Callable[[Tensor], Tensor]:
+    def scorer(self, output: str = "logit", *, bfloat16: bool | None = None) -> Callable[[Tensor], Tensor]:
         """The function (n, 3, h, w) → (n,): the class's logit or probability on each image, for many images.
+
+        Args:
+            output: which of the two.
+            bfloat16: see `logits_of_many`; the image itself is the example.
 
         Raises:
             InputError: if the output is neither.
         """
         one_of("output", output, OUTPUTS)
-        layout = torch.channels_last if self.classifier.channels_last else torch.contiguous_format
-        module = self.module().to(memory_format=layout)
+        run = logits_of_many(
+            self.module(),
+            self.x,
+            self.classifier.prunable(),
+            channels_last=self.classifier.channels_last,
+            bfloat16=bfloat16,
+        )
 
         def score(images: Tensor) -> Tensor:
-            with torch.no_grad():
-                logits: Tensor = module(images.contiguous(memory_format=layout))
+            logits = run(images)
             return logits[:, self.target] if output == "logit" else logits.softmax(1)[:, self.target]
 
         return score

@@ -10,8 +10,9 @@ from visualization.nets import Sparse, small_classifier
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.demo import photos
 from spade_widgets.errors import ModelError
+from spade_widgets.network import half
 from spade_widgets.prediction import Network
-from spade_widgets.visualization import Renderer, precision
+from spade_widgets.visualization import Renderer
 
 CPU = torch.device("cpu")
 
@@ -19,7 +20,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def multiplied(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that multiplies bfloat16 by itself."""
-    monkeypatch.setattr(precision, "_multiplied", lambda: True)
+    monkeypatch.setattr(half, "_multiplied", lambda: True)
 
 
 def excited(network: Network, neuron: str, picture: Tensor) -> float:
@@ -32,26 +33,26 @@ def excited(network: Network, neuron: str, picture: Tensor) -> float:
 
 @pytest.mark.usefixtures("multiplied")
 def test_it_suits_large_pictures_of_float32_networks_on_a_processor() -> None:
-    assert precision.suits(CPU, torch.float32, (precision.SIDE, 16))
-    assert not precision.suits(CPU, torch.float32, (precision.SIDE - 1,) * 2)
-    assert not precision.suits(CPU, torch.float64, (224, 224))
-    assert not precision.suits(CPU, torch.float16, (224, 224))
-    assert not precision.suits(torch.device("cuda"), torch.float32, (224, 224))
+    assert half.suits(CPU, torch.float32, (half.SIDE, 16))
+    assert not half.suits(CPU, torch.float32, (half.SIDE - 1,) * 2)
+    assert not half.suits(CPU, torch.float64, (224, 224))
+    assert not half.suits(CPU, torch.float16, (224, 224))
+    assert not half.suits(torch.device("cuda"), torch.float32, (224, 224))
 
 
 def test_it_suits_nothing_on_a_processor_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precision, "_multiplied", lambda: False)
-    assert not precision.suits(CPU, torch.float32, (224, 224))
+    monkeypatch.setattr(half, "_multiplied", lambda: False)
+    assert not half.suits(CPU, torch.float32, (224, 224))
 
 
 def test_a_picture_excites_the_float32_network_as_one_made_in_float32_does() -> None:
     classifier, neuron, made = photos.classifier(), "logit:goose", {}
-    for half in (False, True):
-        renderer = Renderer(classifier, neuron, size=precision.SIDE, bfloat16=half)
+    for bfloat16 in (False, True):
+        renderer = Renderer(classifier, neuron, size=half.SIDE, bfloat16=bfloat16)
         for _ in range(40):
             renderer.step()
-        made[half] = excited(classifier, neuron, renderer.images())
-    begun = excited(classifier, neuron, Renderer(classifier, neuron, size=precision.SIDE).images())
+        made[bfloat16] = excited(classifier, neuron, renderer.images())
+    begun = excited(classifier, neuron, Renderer(classifier, neuron, size=half.SIDE).images())
     assert made[False] > begun + 50
     assert made[True] - begun > 0.85 * (made[False] - begun)  # one neuron: pictures of two seeds differ by more
 
@@ -78,15 +79,15 @@ def test_only_the_networks_own_products_have_fewer_bits() -> None:
     assert not torch.is_autocast_enabled("cpu")
 
 
-@pytest.mark.parametrize("half", [False, True])
-def test_the_first_gradient_points_the_same_way(half: bool) -> None:
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_the_first_gradient_points_the_same_way(bfloat16: bool) -> None:
     classifier = small_classifier()
-    exact, other = Renderer(classifier, "conv3:2", bfloat16=False), Renderer(classifier, "conv3:2", bfloat16=half)
+    exact, other = Renderer(classifier, "conv3:2", bfloat16=False), Renderer(classifier, "conv3:2", bfloat16=bfloat16)
     before = exact.image()
     for renderer in (exact, other):
         renderer.step()
     moved = [(renderer.image() - before).flatten() for renderer in (exact, other)]
-    assert torch.cosine_similarity(*moved, dim=0) > (0.9 if half else 0.999999)
+    assert torch.cosine_similarity(*moved, dim=0) > (0.9 if bfloat16 else 0.999999)
 
 
 def test_nan_is_an_error_in_few_bits_too() -> None:
