@@ -38,12 +38,12 @@ def same(one: sw.Trace, other: sw.Trace) -> None:
 def test_trace_is_augment_calibrate_solve(tiny: sw.ImageClassifier, picture: sw.Sample, method: str) -> None:
     """Put together by hand: FastSPADE's blocks of k² columns for a convolution; the head with its floor."""
     trace = sw.trace(tiny, picture, sparsity=0.6, layers="*", solver=method, augmentations=7, seed=3)
-    module = tiny.module()
+    module = tiny.module().to(memory_format=torch.channels_last)  # as a calibration does, down to the rounding
     inputs: dict[str, list[Tensor]] = {name: [] for name in tiny.prunable()}
     for name in inputs:
         module.get_submodule(name).register_forward_pre_hook(lambda _m, args, n=name: inputs[n].append(args[0]))
     for images in augment(tiny, picture, 7, seed=3):
-        module(images)
+        module(images.to(memory_format=torch.channels_last))
     for name, block_size, floor in (("0", 9, 0), ("3", 9, 0), ("7", 1, row_floor(16, 0.6))):
         layer = module.get_submodule(name)
         assert isinstance(layer, nn.Conv2d | nn.Linear)
