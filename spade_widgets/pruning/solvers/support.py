@@ -92,10 +92,13 @@ def _factor(matrices: Tensor, places: Tensor, real: Tensor, all_real: int, owner
 
     The first `all_real` places are real in every row.
     """
-    rows = matrices[owner.unsqueeze(1), places]
-    part = rows.gather(2, places.unsqueeze(1).expand(-1, places.shape[1], -1)).double()
-    part[:, all_real:] *= real.unsqueeze(1) & real[:, all_real:].unsqueeze(2)
-    part[:, :, all_real:] *= real.unsqueeze(2) & real[:, all_real:].unsqueeze(1)
+    columns = matrices.shape[-1]
+    flat = ((owner.unsqueeze(1) * columns + places) * columns).unsqueeze(2) + places.unsqueeze(1)
+    # Many times as fast as gathering from whole rows.
+    part = matrices.reshape(-1).index_select(0, flat.view(-1)).view(flat.shape).double()
+    some = real.double()
+    part[:, all_real:].mul_(some[:, all_real:].unsqueeze(2)).mul_(some.unsqueeze(1))
+    part[:, :, all_real:].mul_(some.unsqueeze(2)).mul_(some[:, all_real:].unsqueeze(1))
     part.diagonal(dim1=1, dim2=2).add_(real.logical_not())
     lower: Tensor = torch.linalg.cholesky_ex(part)[0]
     return lower
