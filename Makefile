@@ -27,10 +27,15 @@ lab: $(INSTALLED) $(BUNDLE) ## open JupyterLab on the quickstart notebook (PORT=
 	@PORT=$(PORT) NO_BROWSER=$(NO_BROWSER) scripts/lab.sh
 
 .PHONY: test
-test: setup chromium lint test-js test-py ## run the tests: Python, TypeScript, and the panel in JupyterLab in Chromium
+test: setup chromium lint test-js ## run the tests: Python, TypeScript, and the panel in JupyterLab in Chromium
+	@scripts/test.sh
+
+.PHONY: test-rare
+test-rare: setup chromium ## run the slow tests that hardly ever fail, which `make test` leaves out
+	$(BIN)/python -m pytest -m rare $(PYTEST_ARGS)
 
 .PHONY: test-all
-test-all: setup chromium lint test-js ## run every test there is: with all of torchvision's classifiers (an hour, 12 GB)
+test-all: setup chromium lint test-js ## run every test there is: the rare ones, and all of torchvision's classifiers (an hour, 12 GB)
 	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
 
 .PHONY: test-hosts
@@ -64,11 +69,15 @@ test-js: $(MODULES) ## run the TypeScript tests
 
 .PHONY: test-py
 test-py: $(INSTALLED) $(BUNDLE) ## run the Python tests (PYTEST_ARGS=… for some of them)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --ignore=tests/browser $(PYTEST_ARGS)
+
+.PHONY: test-browser
+test-browser: $(INSTALLED) $(BUNDLE) ## run the tests of the panels in JupyterLab in Chromium (PYTEST_ARGS=…)
+	$(BIN)/python -m pytest tests/browser $(PYTEST_ARGS)
 
 .PHONY: soak
 soak: setup chromium ## use the panel at random in JupyterLab (MINUTES=30, SEED=0)
-	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s tests/browser/test_soak.py $(PYTEST_ARGS)
+	SOAK_MINUTES=$(MINUTES) SOAK_SEED=$(SEED) $(BIN)/python -m pytest -q -s -m "" tests/browser/test_soak.py $(PYTEST_ARGS)
 
 .PHONY: build
 build: $(INSTALLED) $(BUNDLE) ## build the wheel and the source archive into dist/

@@ -18,7 +18,10 @@ def test_there_are_notebooks() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+@pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(n, id=n.stem, marks=() if n == NOTEBOOKS[0] else pytest.mark.rare) for n in NOTEBOOKS],
+)
 def test_notebook_runs(
     notebook: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

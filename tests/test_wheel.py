@@ -78,6 +78,7 @@ def test_the_wheel_holds_bundle_weights_and_samples(wheel: Path) -> None:
     assert not [name for name in sizes if "__pycache__" in name or name.endswith((".ts", ".tsx", ".ttf"))]
 
 
+@pytest.mark.rare
 def test_the_installed_wheel_makes_an_explorer_away_from_the_checkout(wheel: Path, tmp_path: Path) -> None:
     """In a new environment that sees this one's libraries, but neither the checkout nor its editable install."""
     environment = tmp_path / "environment"

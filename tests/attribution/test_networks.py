@@ -12,6 +12,7 @@ import torch
 import torchvision
 from attribution.families import build, methods
 from attribution.nets import ask, logit, picture
+from marks import left_to
 
 import spade_widgets as sw
 from spade_widgets.attribution import METHODS, saliency
@@ -23,14 +24,16 @@ from spade_widgets.pruning.plans.plan import late
 #: Random weights on small images make integrals coarse: `test_promise.py` looks at what is said then.
 pytestmark = pytest.mark.filterwarnings("ignore::spade_widgets.attribution.promise.SumWarning")
 
-#: One of each family that is put together in another way; the others are for `make test-all`.
+#: What `make test` tries.
+ALWAYS = ("built-in", "densenet121", "mobilenet_v3_small", "resnet18", "squeezenet1_1")
+#: One of each family that is put together in another way: for `make test-rare`; the others are for `make test-all`.
 SAMPLED = (
     "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "mnasnet0_5", "mobilenet_v3_small",
     "regnet_y_400mf", "resnet18", "shufflenet_v2_x0_5", "squeezenet1_1",
 )  # fmt: skip
 #: They compute attention.
 TRANSFORMERS = ("maxvit", "swin", "vit")
-#: What `make test` tries all thirteen methods on; `make test-all` does on every member that the page in the docs lists.
+#: What all thirteen methods are tried on; `make test-all` does on every member that the page in the docs lists.
 ALL_METHODS = ("built-in", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1")
 LAST = {
     "alexnet": "features.11", "convnext": "features", "densenet": "features", "efficientnet": "features",
@@ -51,9 +54,7 @@ def memory() -> Iterator[None]:
 def parametrized(*starts: str) -> Any:
     """The classifiers whose names start like that, or those that start like none of the transformers."""
     names = [n for n in NAMES if (n.startswith(starts) if starts else not n.startswith(TRANSFORMERS))]
-    return pytest.mark.parametrize(
-        "name", [pytest.param(n, marks=() if n in SAMPLED else pytest.mark.every) for n in names]
-    )
+    return pytest.mark.parametrize("name", [pytest.param(n, marks=left_to(n, ALWAYS, SAMPLED)) for n in names])
 
 
 @parametrized()
@@ -128,7 +129,7 @@ def test_the_page_lists_what_was_tried(own: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "own"),
     [
-        pytest.param(n, own, marks=() if n in ALL_METHODS else pytest.mark.every)
+        pytest.param(n, own, marks=left_to(n, ALWAYS, ALL_METHODS))
         for own in methods.TITLES
         for n in (OWN if own else MEMBERS)
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from browser.lab import Lab, eventually
 
 PANELS = int(os.environ.get("PANELS", "16"))
@@ -43,6 +44,7 @@ RUN = """async () => {
 }"""
 
 
+@pytest.mark.rare
 def test_closed_panels_leave_nothing_behind(lab: Lab) -> None:
     lab.open(lab.write("memory.ipynb", [SETUP, NEW]))
     lab.run_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+import pytest
 from browser.lab import Lab, eventually, same
 from browser.panel import Panel
 from browser.soak import Hand, Meter, bring_to_rest
@@ -49,6 +50,7 @@ same_as.close()
 """
 
 
+@pytest.mark.rare
 def test_random_use_for_a_while(lab: Lab) -> None:
     lab.open(lab.write("soak.ipynb", [EXPLORER, *["# far below"] * 60]))
     lab.run_all()

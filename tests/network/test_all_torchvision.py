@@ -1,4 +1,6 @@
-"""All of torchvision's classifiers, as the table in the docs says: a sample of them here, every one by `make test-all`.
+"""All of torchvision's classifiers, as the table in the docs says.
+
+A few of them always, one a family by `make test-rare`, every one by `make test-all`.
 
 What is checked of each is `check` in `scripts/classifiers.py`, which makes the table.
 """
@@ -13,8 +15,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from marks import left_to
 
 ROOT = Path(__file__).parents[2]
+#: What `make test` tries.
+ALWAYS = ("mobilenet_v2", "resnet18", "squeezenet1_1")
 #: The smallest of each family whose layers are of another kind, or put together in another way.
 SAMPLED = (
     "convnext_tiny", "densenet121", "efficientnet_b0", "googlenet", "inception_v3", "maxvit_t", "mnasnet0_5",
@@ -53,8 +58,6 @@ def test_the_table_lists_every_classifier() -> None:
     assert set(SAMPLED) <= set(TABLE)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=() if n in SAMPLED else pytest.mark.every) for n in classifiers.names()]
-)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=left_to(n, ALWAYS, SAMPLED)) for n in classifiers.names()])
 def test_a_classifier(name: str) -> None:
     assert str(classifiers.check(name)) == TABLE[name]

@@ -152,6 +152,7 @@ def test_googlenet_runs_as_it_was_trained(tmp_path: Path, with_heads: bool) -> N
         assert torch.equal(built(x), trained.eval()(x))
 
 
+@pytest.mark.rare
 def test_vision_transformers_of_every_size(tmp_path: Path) -> None:
     """torchvision has weights of several sizes for one builder, and a position embedding for each patch."""
     small = torchvision.models.get_model("vit_b_32", weights=None, image_size=64, num_classes=3)

@@ -37,7 +37,7 @@ def test_what_differs_between_dense_and_sparse_is_the_pruning_and_nothing_else()
     assert torch.equal(Renderer(much, "logit:b", seed=4).image(), Renderer(classifier, "logit:b", seed=4).image())
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121"])
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", pytest.param("densenet121", marks=pytest.mark.rare)])
 def test_every_kind_of_layer_of_torchvisions_networks(name: str) -> None:
     classifier = sw.ImageClassifier.from_torchvision(name, weights=None)
     layers = classifier.layers()

@@ -25,6 +25,7 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.rare
 @pytest.mark.slow
 def test_from_photographs_to_a_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -111,6 +111,7 @@ def _work(given: tuple[ImageClassifier, Sample, int]) -> Calibration:
     return finish(calibrate(classifier, picture, LAYERS, augmentations=4, start=start))
 
 
+@pytest.mark.rare
 def test_parts_can_come_from_several_processes(wide: ImageClassifier, picture: Sample) -> None:
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         parts = list(pool.map(_work, [(wide, picture, 0), (wide, picture, 4)]))

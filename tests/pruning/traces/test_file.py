@@ -184,10 +184,10 @@ def test_the_file_is_sparse_inside(tiny: sw.ImageClassifier, picture: sw.Sample,
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 256, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(4096, 99))
     wide = sw.ImageClassifier(model, preprocess=preprocess)
-    trace = sw.trace(wide, picture, layers="4", sparsity=0.95, augmentations=2)
+    trace = sw.trace(wide, picture, layers="4", sparsity=0.95, solver="magnitude", augmentations=2)
     trace.save(path)
     assert path.stat().st_size < 5.3 * trace.kept + 8192
-    trace = sw.trace(wide, picture, layers="4", sparsity=0.5, augmentations=2)
+    trace = sw.trace(wide, picture, layers="4", sparsity=0.5, solver="magnitude", augmentations=2)
     trace.save(path)
     assert path.stat().st_size < 4 * trace.kept + trace.total / 8 + 8192
 

@@ -44,7 +44,8 @@ def trace(request: pytest.FixtureRequest) -> Trace:
     classifier = CLASSIFIERS[request.param]()
     pixels = np.random.default_rng(0).integers(0, 256, (40, 56, 3), dtype=np.uint8)
     layers = classifier.prunable()[-3:]
-    return sw.trace(classifier, sw.Sample.read(pixels, title="noise"), layers=layers, sparsity=0.7, augmentations=2)
+    sample = sw.Sample.read(pixels, title="noise")
+    return sw.trace(classifier, sample, layers=layers, sparsity=0.7, solver="fast", augmentations=2)
 
 
 def run(network: sw.ImageClassifier | Trace | nn.Module, trace: Trace) -> Tensor:
