@@ -62,8 +62,8 @@ _CORE = Rates(
     product=2e-11,
     layer={"fast": 0.01, "refined": 0.03, "exact": 0.03, "magnitude": 0.0},
     column={"fast": 1e-4, "refined": 1e-4, "exact": 1e-4, "magnitude": 0.0},
-    factor={"fast": 2e-11, "refined": 1e-10, "exact": 1e-10, "magnitude": 0.0},
-    weight={"fast": 8e-11, "refined": 8e-10, "exact": 5e-8, "magnitude": 0.0},
+    factor={"fast": 2e-11, "refined": 3.5e-11, "exact": 1e-10, "magnitude": 0.0},
+    weight={"fast": 8e-11, "refined": 6e-10, "exact": 5e-8, "magnitude": 0.0},
 )
 #: Others are taken to do products 20 times as fast and to start as many a second: not measured.
 _ACCELERATOR = Rates(
