@@ -201,8 +201,11 @@ def test_agreement_is_between_the_predictions(tiny: ImageClassifier, picture: Sa
 
 
 def test_stats_errors_are_those_of_the_layers_outputs(tiny: ImageClassifier, picture: Sample) -> None:
-    """Recomputed from the head's own outputs over the augmentations that the trace was made of."""
-    trace = sw.trace(tiny, picture, layers="7", sparsity=0.7, augmentations=6, seed=2)
+    """Recomputed from the head's own outputs over the augmentations that the trace was made of.
+
+    At a sparsity that costs something: an error of 1e-6 is one of float32's own.
+    """
+    trace = sw.trace(tiny, picture, layers="7", sparsity=0.9, augmentations=6, seed=2)
     from spade_widgets.pruning.calibration.augment import augment
 
     module = tiny.module()
