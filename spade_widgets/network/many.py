@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from spade_widgets.network.half import bits, suits
 
 #: By how much logits, as a share of the largest one, and probabilities may differ from float32's.
-SHARE, PROBABILITY = 0.01, 0.01
+SHARE, PROBABILITY = 0.02, 0.03
 
 
 def logits_of_many(
@@ -31,7 +31,7 @@ def logits_of_many(
         layers: those that multiply, in the order in which the network has them. The last gives the logits.
         channels_last: whether the module may be given images that lie so in memory.
         bfloat16: whether the network multiplies in it. Default: where that saves time and the examples have the same
-            logits, but for a hundredth.
+            logits, but for two hundredths.
     """
     layout = torch.channels_last if channels_last else torch.contiguous_format
     module.to(memory_format=layout)
