@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 #: Of what is kept and how it is named. Raise it when a computation comes to give other values.
-SCHEMA = 3
+SCHEMA = 4
 #: The libraries whose own version may change what comes out.
 LIBRARIES = ("torch", "torchvision", "torch-lucent", "captum", "zennit", "numpy")
 

@@ -16,7 +16,7 @@ from spade_widgets.pruning.calibration.calibration import batch_size, calibrate,
 from spade_widgets.pruning.calibration.forms import from_blocks, to_blocks
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.progress import Progress, finish
-from spade_widgets.pruning.pruner import Pruner, Solved, row_floor
+from spade_widgets.pruning.pruner import Pruner, Solved, damped, row_floor
 from spade_widgets.pruning.solvers import relative_error, solver
 from spade_widgets.pruning.spade import trace_steps
 
@@ -48,9 +48,28 @@ def test_trace_is_augment_calibrate_solve(tiny: sw.ImageClassifier, picture: sw.
         layer = module.get_submodule(name)
         assert isinstance(layer, nn.Conv2d | nn.Linear)
         options = {"block_size": block_size} if method == "fast" else {}
-        prepared = solver(method, **options).prepare(gram(layer, torch.cat(inputs[name])))
+        H = gram(layer, torch.cat(inputs[name]))
+        prepared = solver(method, **options).prepare(damped(H) if method == "refined" else H)
         expected = prepared.sweep(layer.weight.detach().flatten(1), [0.6], row_floor=floor)[0]
         torch.testing.assert_close(trace.weights()[name].flatten(1), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_inputs_that_few_augmentations_excite_get_no_huge_weights() -> None:
+    """Eight of a layer's 64 inputs are a thousandth of the others."""
+    generator = torch.Generator().manual_seed(0)
+    X = torch.randn(64, 40, generator=generator).relu()  # fewer columns than inputs
+    X[:8] *= 1e-3
+    W = torch.randn(10, 64, generator=generator)
+    pruned = solver("refined").prepare(damped(X @ X.T)).solve(W, 0.5)
+    undamped = solver("refined").prepare(X @ X.T).solve(W, 0.5)
+    assert float(undamped.abs().max()) > 30 * float(W.abs().max())
+    assert float(pruned.abs().max()) < 3 * float(W.abs().max())
+
+
+def test_dead_inputs_stay_dead_in_a_damped_matrix() -> None:
+    H = torch.diag(torch.tensor([4.0, 0.0, 2.0]))
+    assert damped(H).diagonal().tolist() == pytest.approx([4.002, 0.0, 2.002])
+    assert H.diagonal().tolist() == [4.0, 0.0, 2.0]
 
 
 def test_a_sweep_is_its_traces(tiny: sw.ImageClassifier, picture: sw.Sample) -> None:
