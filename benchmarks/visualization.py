@@ -152,7 +152,7 @@ def run_lucent(classifier: ImageClassifier, layer: str, steps: int, input_size: 
     clock = Clock()
     lucent("render").render_vis(
         users_model(classifier),
-        f"{layer}:1",
+        f"{layer.replace('.', '_')}:1",
         lambda: lucent("param").image(cols, rows),
         transforms=[clock, *standard_transforms(classifier.input_size)],
         thresholds=(steps,),
