@@ -65,17 +65,17 @@ class Link:
             await asyncio.sleep(0.01)
 
     async def _end(self) -> None:
-        await self._cut()
         self._server.close()
+        await self._cut()
         await self._server.wait_closed()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if not self._up:
-            writer.transport.abort()
-            return
-        self._open += 1
+        self._open += 1  # one that is refused, too: it is to be closed before the loop ends
         try:
-            await self._forward(reader, writer)
+            if self._up:
+                await self._forward(reader, writer)
+            else:
+                await _abort(writer)
         finally:
             self._open -= 1
 
@@ -93,9 +93,7 @@ class Link:
         await asyncio.wait(tasks)
         self._passing -= tasks
         for end in (writer, far_writer):
-            end.transport.abort()
-            with contextlib.suppress(OSError):
-                await end.wait_closed()
+            await _abort(end)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: str) -> None:
         with contextlib.suppress(OSError):
@@ -108,6 +106,12 @@ class Link:
                 await writer.drain()
             if writer.can_write_eof():
                 writer.write_eof()
+
+
+async def _abort(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
 
 
 @contextlib.contextmanager
