@@ -3,6 +3,7 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+make --no-print-directory setup || exit  # now, or both would install at once
 log=test-results/browser.log
 mkdir -p test-results
 echo "The browser's tests run meanwhile; what they say comes at the end, and is in $log."
