@@ -22,6 +22,7 @@ def fits(part: Locator) -> bool:
     return bool(part.evaluate("part => part.scrollWidth <= part.clientWidth + 1"))
 
 
+@pytest.mark.rare
 def test_careful_traces(panel: Panel) -> None:
     page = panel.lab.page
     keep, blocks = toggle(panel, "Keep the prediction"), toggle(panel, "Block by block")

@@ -189,7 +189,7 @@ def test_a_view_is_neither_forgotten_nor_missed(panel: Panel) -> None:
     await_frames(panel, 4)
 
 
-@pytest.mark.parametrize("how", ["restarted", "killed"])
+@pytest.mark.parametrize("how", [pytest.param("restarted", marks=pytest.mark.rare), "killed"])
 def test_a_panel_whose_kernel_is_gone_says_so_and_works_again_after_its_cell(lab: Lab, how: str) -> None:
     lab.open(lab.write(f"{how}.ipynb", [LONG]))
     lab.run_all()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from browser.lab import Lab, eventually
 from browser.panel import TITLES, Panel
 from playwright.sync_api import expect
@@ -98,6 +99,7 @@ def test_an_explorer_is_saved_in_300_kb_and_with_its_chart_in_little_more(
         other.screenshot(theme)
 
 
+@pytest.mark.rare
 def test_a_cell_that_is_run_twelve_times_saves_one_panel_and_holds_the_memory_of_few(lab: Lab) -> None:
     lab.open(lab.write("twelve.ipynb", [SMALL]))
     lab.keep_widgets()
