@@ -1,7 +1,7 @@
 """Logits of many images that are alike, as quickly as the processor gives them.
 
 Channels last, and in bfloat16 where that is multiplied twice as fast: how much an image's logits change when parts of
-it are hidden is known as well as before (docs/SALIENCY.md). The last layer stays in float32, since its sums are the
+it are hidden is known as well as before (docs/RESULTS.md). The last layer stays in float32, since its sums are the
 logits themselves. Deep networks lose more than wide ones: so it is tried on images like those that are asked for, and
 left off where it does not say the same.
 """
