@@ -132,10 +132,12 @@ class Hand:
         self.panel.sparsity.press("Enter")
 
     def tile(self) -> None:
-        tiles = self.panel.channels.get_by_role("radio")
-        if tiles.count():
-            # The list may be replaced by another layer's meanwhile.
-            tiles.nth(self._random.randrange(tiles.count())).click(no_wait_after=True)
+        # In one go: the list may be replaced by another layer's, which has fewer.
+        self.panel.channels.evaluate(
+            "(list, share) => { const tiles = list.querySelectorAll('[role=radio]');"
+            " tiles[Math.floor(share * tiles.length)]?.click(); }",
+            self._random.random(),
+        )
 
     def type_channel(self) -> None:
         self.panel.channel.fill(str(self._random.randrange(16)))  # every layer has as many
