@@ -228,6 +228,16 @@ class ImageClassifier:
         with model_errors():
             return takes_channels_last(self.module, torch.cat([self._noise(), self._blank()])[: self.at_once(2)])
 
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """How images lie in memory that go through the model fastest, and its weights with them.
+
+        Weights are to be brought there once, by `Module.to` on a copy, which leaves the user's where they are: else a
+        convolution brings them there at every call.
+        """
+        on_cpu = self.device.type == "cpu"
+        return torch.channels_last if on_cpu and self.channels_last else torch.preserve_format
+
     def prepare(self, sample: Sample) -> Tensor:
         """The sample as the model's input: (1, c, h, w), through the classifier's own preprocessing."""
         return self._preprocessed(sample).unsqueeze(0).to(self.device, self.dtype)

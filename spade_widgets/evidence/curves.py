@@ -135,8 +135,7 @@ def curve_steps(
     ranks = torch.from_numpy(pixel_ranks(np.abs(values) if absolute else values, seed)).to(judge.device)
     counts = [round(i * values.size / steps) for i in range(steps + 1)]
     ends = torch.cat([start, end])[: judge.at_once(2)]
-    layers = judge.prunable()
-    logits = logits_of_many(judge.module(), ends, layers, channels_last=judge.channels_last, bfloat16=bfloat16)
+    logits = logits_of_many(judge.module(), ends, judge.prunable(), judge.memory_format, bfloat16=bfloat16)
     found: list[Tensor] = []
     for done, images in _between(start, end, ranks, counts, batch):
         yield Progress(mode, done, steps + 1)

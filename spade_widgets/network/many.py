@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from spade_widgets.errors import InputError
 from spade_widgets.network.half import bits, suits
 
 #: By how much logits, as a share of the largest one, and probabilities may differ from float32's.
@@ -21,7 +22,12 @@ SHARE, PROBABILITY = 0.02, 0.03
 
 
 def logits_of_many(
-    module: nn.Module, examples: Tensor, layers: Sequence[str], *, channels_last: bool, bfloat16: bool | None = None
+    module: nn.Module,
+    examples: Tensor,
+    layers: Sequence[str],
+    layout: torch.memory_format,
+    *,
+    bfloat16: bool | None = None,
 ) -> Callable[[Tensor], Tensor]:
     """The function (n, c, h, w) → (n, classes); it records no gradients.
 
@@ -29,31 +35,33 @@ def logits_of_many(
         module: a copy that is the function's own.
         examples: (n, c, h, w) images such as will be asked for.
         layers: those that multiply, in the order in which the network has them. The last gives the logits.
-        channels_last: whether the module may be given images that lie so in memory.
+        layout: how images are to lie in memory.
         bfloat16: whether the network multiplies in it. Default: where that saves time and the examples have the same
             logits, but for two hundredths.
+
+    Raises:
+        InputError: if `bfloat16` is something else.
     """
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    if bfloat16 not in (None, True, False):
+        raise InputError(f"'bfloat16' is True, False or None; {bfloat16!r} is none of them.")
     module.to(memory_format=layout)
 
     def whole(images: Tensor) -> Tensor:
         with torch.no_grad():
-            logits: Tensor = module(images.contiguous(memory_format=layout))
+            logits: Tensor = module(images.to(memory_format=layout))
         return logits
 
     def halved(images: Tensor) -> Tensor:
         with bits(half=True):
             return whole(images).float()
 
-    if (
-        not layers
-        or bfloat16 is False
-        or not (bfloat16 or suits(examples.device, examples.dtype, (examples.shape[2], examples.shape[3])))
-    ):
+    # Autocast is of a processor, and of float32.
+    able = bool(layers) and examples.device.type == "cpu" and examples.dtype == torch.float32
+    size = examples.shape[2], examples.shape[3]
+    if not able or bfloat16 is False or not (bfloat16 or suits(examples.device, examples.dtype, size)):
         return whole
-    wanted = whole(examples)
     _keep_whole(module.get_submodule(layers[-1]))
-    return halved if bfloat16 or _same(halved(examples), wanted) else whole
+    return halved if bfloat16 or _same(halved(examples), whole(examples)) else whole
 
 
 def _keep_whole(layer: nn.Module) -> None:

@@ -21,7 +21,7 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.calibration.augment import augment
-from spade_widgets.pruning.calibration.calibration import batch_size, memory_format
+from spade_widgets.pruning.calibration.calibration import batch_size
 from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Held, LayerSum
 from spade_widgets.pruning.plans.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
@@ -56,7 +56,7 @@ def sequential(pruner: Pruner, plans: Sequence[SparsityPlan], augmentations: int
     """
     images = _Images(pruner.classifier, pruner.sample, augmentations, pruner.seed)
     # A copy of its own: weights are pruned in the user's memory layout.
-    dense = pruner.classifier.module().to(memory_format=memory_format(pruner.classifier))
+    dense = pruner.classifier.module().to(memory_format=pruner.classifier.memory_format)
     calls = _calls(dense, plans[0].layers, next(iter(images)))
     pruned: list[dict[str, Pruned]] = []
     for plan in plans:
@@ -77,7 +77,7 @@ def _walked(
         done, layers = len(pruned), sum(1 for name in plan.layers if calls[name])
         sums = {name: LayerSum(MEMORY) for name in block}
         weights = {name: layer.weight for name, layer in pruned.items()}
-        sparse = sparse_module(pruner.classifier, weights).to(memory_format=memory_format(pruner.classifier))
+        sparse = sparse_module(pruner.classifier, weights).to(memory_format=pruner.classifier.memory_format)
         pairs = _Pairs(dense, sparse, {name: calls[name] for name in block}, sums)
         seen = 0
         for batch in images:
@@ -187,7 +187,7 @@ class _Images:
         height, width = classifier.input_size
         size = count * len(classifier.mean) * height * width * classifier.dtype.itemsize
         self.count = count
-        batch, layout = batch_size(classifier), memory_format(classifier)
+        batch, layout = batch_size(classifier), classifier.memory_format
         self._make: Callable[[], Iterator[Tensor]] = lambda: (
             images.to(memory_format=layout) for images in augment(classifier, sample, count, seed=seed, batch=batch)
         )

@@ -80,7 +80,7 @@ class Query:
             self.module(),
             self.x,
             self.classifier.prunable(),
-            channels_last=self.classifier.channels_last,
+            self.classifier.memory_format,
             bfloat16=bfloat16,
         )
 

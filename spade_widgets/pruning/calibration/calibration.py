@@ -200,16 +200,6 @@ def batch_size(classifier: ImageClassifier) -> int:
     return classifier.at_once(BATCH_CPU if classifier.device.type == "cpu" else BATCH_GPU)
 
 
-def memory_format(classifier: ImageClassifier) -> torch.memory_format:
-    """How images lie in memory that go through the classifier fastest, and its weights with them.
-
-    Weights are to be brought there once, by `Module.to` on a copy, which leaves the user's where they are: else a
-    convolution brings them there at every call.
-    """
-    on_cpu = classifier.device.type == "cpu"
-    return torch.channels_last if on_cpu and classifier.channels_last else torch.preserve_format
-
-
 class _Collector:
     """Forward passes of the dense model over one sample's augmentations, and what they add up to."""
 
@@ -227,7 +217,7 @@ class _Collector:
         self._memory = memory
         self._layers = set(layers)
         self._sums: dict[str, LayerSum] = {}
-        self._format = memory_format(classifier)
+        self._format = classifier.memory_format
 
     def collect(self, start: int, stop: int, first: int) -> Steps[Calibration]:
         """Go through the augmentations from `start` to `stop`; those from `first` to `start` were gone through."""

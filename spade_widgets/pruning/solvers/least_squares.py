@@ -94,10 +94,15 @@ class Quadratic:
 
     def part(self, owner: Tensor, places: Tensor) -> Tensor:
         """C at places (n, k) of the groups `owner` (n,): (n, k, k)."""
-        columns = self.C.shape[-1]
-        flat = ((owner.unsqueeze(1) * columns + places) * columns).unsqueeze(2) + places.unsqueeze(1)
-        # Several times as fast as indexing.
-        return self.C.view(-1).index_select(0, flat.view(-1)).view(flat.shape)
+        return submatrices(self.C, owner, places)
+
+
+def submatrices(matrices: Tensor, owner: Tensor, places: Tensor) -> Tensor:
+    """Of matrices (m, c, c) those of `owner` (n,) at rows and columns `places` (n, k): (n, k, k)."""
+    columns = matrices.shape[-1]
+    flat = ((owner.unsqueeze(1) * columns + places) * columns).unsqueeze(2) + places.unsqueeze(1)
+    # Several times as fast as indexing, and as gathering from whole rows.
+    return matrices.reshape(-1).index_select(0, flat.view(-1)).view(flat.shape)
 
 
 def stacked(H: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from spade_widgets.pruning.progress import Shares
 from spade_widgets.pruning.solvers.elimination import SLICE
+from spade_widgets.pruning.solvers.least_squares import submatrices
 
 #: Rows that are solved together at most: few enough that those of about one size are padded little.
 BATCH = 64
@@ -92,10 +93,7 @@ def _factor(matrices: Tensor, places: Tensor, real: Tensor, all_real: int, owner
 
     The first `all_real` places are real in every row.
     """
-    columns = matrices.shape[-1]
-    flat = ((owner.unsqueeze(1) * columns + places) * columns).unsqueeze(2) + places.unsqueeze(1)
-    # Many times as fast as gathering from whole rows.
-    part = matrices.reshape(-1).index_select(0, flat.view(-1)).view(flat.shape).double()
+    part = submatrices(matrices, owner, places).double()
     some = real.double()
     part[:, all_real:].mul_(some[:, all_real:].unsqueeze(2)).mul_(some.unsqueeze(1))
     part[:, :, all_real:].mul_(some.unsqueeze(2)).mul_(some[:, all_real:].unsqueeze(1))
