@@ -45,10 +45,12 @@ def logits_of_many(
     if bfloat16 not in (None, True, False):
         raise InputError(f"'bfloat16' is True, False or None; {bfloat16!r} is none of them.")
     module.to(memory_format=layout)
+    # Put together of others, images may lie in memory in any way.
+    lying = torch.contiguous_format if layout == torch.preserve_format else layout
 
     def whole(images: Tensor) -> Tensor:
         with torch.no_grad():
-            logits: Tensor = module(images.to(memory_format=layout))
+            logits: Tensor = module(images.contiguous(memory_format=lying))
         return logits
 
     def halved(images: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from spade_widgets.demo import emoji
 from spade_widgets.evidence.curves import insertion
 from spade_widgets.evidence.metrics import pointing_game, trojan_auc
 
-OPTIONS = {"lime": {"samples": 200}, "occlusion": {"window": 8, "stride": 6}, "integrated_gradients": {"steps": 100}}
+OPTIONS = {"lime": {"samples": 200}, "occlusion": {"window": 8, "stride": 6}, "integrated_gradients": {"steps": 200}}
 TROJANS = [sample for sample in emoji.samples() if sample.mask is not None]
 
 
