@@ -152,6 +152,7 @@ def test_more_superpixels_than_pixels_are_pixels() -> None:
         ("lime", {"kernel_width": 0}, "'kernel_width' is a number from 0.001; 0 is none"),
         ("lime", {"ridge": -1}, "'ridge' is a number from 0; -1 is none"),
         ("lime", {"cover": "paint"}, "There is no cover 'paint'"),
+        ("occlusion", {"bfloat16": "half"}, "'bfloat16' is True, False or None; 'half' is none of them"),
     ],
 )
 def test_bad_options_are_refused(method: str, options: dict[str, Any], said: str) -> None:
