@@ -1,6 +1,6 @@
 """What excites a neuron: activation maps and the channels in order of excitement.
 
-May import: `pruning`, and what lies below it.
+May import: `attribution`, `disk`, `pruning`, and what lies below it.
 """
 
 from spade_widgets.inspection.activations import activation_maps, excitement, strongest

@@ -31,6 +31,7 @@ import torch
 
 from spade_widgets import __version__
 from spade_widgets.classifier import ImageClassifier, tensor_digest
+from spade_widgets.disk import Disk, Entry, read_entry, write_entry
 from spade_widgets.errors import InputError
 from spade_widgets.evidence.curves import Mode
 from spade_widgets.evidence.metrics import Map
@@ -38,7 +39,6 @@ from spade_widgets.network.half import suits
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.traces.trace import Trace
-from spade_widgets.runtime.disk import Disk, Entry, read_entry, write_entry
 from spade_widgets.runtime.drawing import Subject
 from spade_widgets.runtime.jobs import Steps, Worker
 from spade_widgets.sample import Sample

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from spade_widgets.checks import check_count, sides, whole
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.disk import SIZE, Disk
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.inspection import activation_maps
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network, softmax
 from spade_widgets.pruning.traces.trace import Trace
 from spade_widgets.runtime.cache import Cache, Name
-from spade_widgets.runtime.disk import SIZE, Disk
 from spade_widgets.runtime.drawing import PLAIN, Drawing, Subject, magnitude
 from spade_widgets.runtime.jobs import WORKER, Job, Steps, Worker, always
 from spade_widgets.runtime.shared import Shared

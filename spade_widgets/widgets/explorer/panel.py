@@ -11,11 +11,11 @@ from typing import Any
 import traitlets as t
 from PIL import Image
 
+from spade_widgets.disk import SIZE
 from spade_widgets.network.preprocessing import Preprocess
 from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plans.plan import head
 from spade_widgets.runtime.ahead import ahead
-from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.drawing import Drawing, check_image, check_pictures
 from spade_widgets.runtime.explore import Event, Selection, Which, Working, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps

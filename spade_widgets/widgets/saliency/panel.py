@@ -14,10 +14,10 @@ import traitlets as t
 
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.attribution.saliency import Map, find_method
+from spade_widgets.disk import SIZE
 from spade_widgets.errors import InputError
 from spade_widgets.network.preprocessing import Preprocess
 from spade_widgets.runtime.attribute import Event, Question, Which, attribute, known_maps, seen
-from spade_widgets.runtime.disk import SIZE
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from widgets.page import Page, flush, settle
 
+from spade_widgets.disk import Disk
 from spade_widgets.errors import InputError
-from spade_widgets.runtime.disk import Disk
 from spade_widgets.visualization import Renderer
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.saliency.panel import SaliencyPanel

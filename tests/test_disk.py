@@ -17,8 +17,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from spade_widgets.disk import LEFT_BEHIND, Disk, Entry, read_entry, write_entry
 from spade_widgets.errors import InputError
-from spade_widgets.runtime.disk import LEFT_BEHIND, Disk, Entry, read_entry, write_entry
 
 NAMES = [f"map-{i:032x}" for i in range(40)]
 
