@@ -201,14 +201,17 @@ class Renderer:
             with bits(self._half):
                 loss, alike = self._target.losses(inputs, image)
             gradient = self._gradient(loss, image)
-            for stuck in self._stuck(gradient):
+            value, peaks = self._read(loss, gradient)
+            for stuck in [part for part, peak in zip(self._parts(), peaks, strict=True) if peak == 0]:
                 with RedirectedReLUs(), bits(self._half):
                     alone, _ = self._target.losses(inputs[stuck], image[stuck])
                     gradient = gradient + self._gradient(alone, image)
-            if alike is not None and gradient.any():  # pictures that nothing excites are not alive for being unlike
+                value, peaks = self._read(loss, gradient)
+            if alike is not None and max(peaks) > 0:  # pictures that nothing excites are not alive for being unlike
                 gradient = gradient + self._diversity * loss.detach().abs() * self._gradient(alike)
-        activation, peak = -float(loss.detach()), float(gradient.abs().max())
-        if not (math.isfinite(activation) and math.isfinite(peak)):
+                value, peaks = self._read(loss, gradient)
+        activation, peak = -value, max(peaks)
+        if not all(math.isfinite(number) for number in (activation, *peaks)):
             raise ModelError(
                 f"{self._what()} gives NaN or infinite values at step {self.steps_done + 1}, so it has no picture: "
                 "look for NaN in the weights, or use float32."
@@ -336,14 +339,23 @@ class Renderer:
         wanted = self._neuron
         return isinstance(wanted, str | Neuron) and self._classifier.neuron(wanted).position is not None
 
-    def _stuck(self, gradient: Tensor) -> list[slice]:
-        """The pictures without a gradient: at zero behind a ReLU, or dead.
+    def _parts(self) -> list[slice]:
+        """The pictures that may be without a gradient by themselves: at zero behind a ReLU, or dead.
 
         A user's own objective may be over all pictures at once, and is not asked of one alone.
         """
         if self._count == 1 or not isinstance(self._neuron, str | Neuron):
-            return [] if gradient.any() else [slice(None)]
-        return [slice(i, i + 1) for i in range(self._count) if not gradient[i].any()]
+            return [slice(None)]
+        return [slice(i, i + 1) for i in range(self._count)]
+
+    def _read(self, loss: Tensor, gradient: Tensor) -> tuple[float, list[float]]:
+        """The loss, and the largest gradient of each of the `_parts`.
+
+        All that a step has to know is read from the device at once: each reading waits for what it was given to do.
+        """
+        peaks = [gradient[part].abs().amax() for part in self._parts()]
+        value, *found = torch.stack([loss.detach().reshape(()), *(peak.to(loss) for peak in peaks)]).tolist()
+        return value, found
 
     def _gradient(self, loss: Tensor, image: Tensor | None = None) -> Tensor:
         """Of what is optimised; that of the image, if given, is added to what is kept of where it matters."""

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from visualization.nets import SIZE, SmallNet, Sparse, lucent, preprocess, pruned, small_classifier
 
 from spade_widgets.classifier import ImageClassifier
@@ -231,6 +233,26 @@ def test_only_the_layers_up_to_the_target_run_and_no_hook_stays() -> None:
     RUNS.clear()
     ran(Renderer(classifier, "logit:1"), 1)
     assert RUNS[-3:] == ["c0", "c1", "c2"]
+
+
+class ScalarReads(TorchDispatchMode):
+    """Counts how often a number is read out of a tensor, which waits for the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func is torch.ops.aten._local_scalar_dense.default
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_step_reads_no_single_number_from_the_device() -> None:
+    renderer = Renderer(small_classifier(), "logit:2")
+    renderer.step()
+    with ScalarReads() as reads:
+        torch.ones(1).item()
+        assert reads.count == 1
+        renderer.step()
+    assert reads.count == 1
 
 
 def test_resuming_equals_going_through() -> None:
