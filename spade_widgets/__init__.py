@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from spade_widgets.errors import SpadeError as SpadeError
     from spade_widgets.evidence.planting import Planted as Planted
     from spade_widgets.evidence.planting import plant as plant
+    from spade_widgets.inspection.examples import Examples as Examples
+    from spade_widgets.inspection.examples import examples as examples
     from spade_widgets.neuron import Neuron as Neuron
     from spade_widgets.prediction import predict as predict
     from spade_widgets.pruning.plans.plan import SparsityPlan as SparsityPlan
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Examples": "inspection.examples",
     "Explorer": "widgets.explorer.panel",
     "ImageClassifier": "classifier",
     "InputError": "errors",
@@ -43,6 +46,7 @@ _HOMES = {
     "SpadeError": "errors",
     "SparsityPlan": "pruning.plans.plan",
     "Trace": "pruning.traces.trace",
+    "examples": "inspection.examples",
     "plant": "evidence.planting",
     "predict": "prediction",
     "saliency": "attribution",
@@ -53,6 +57,7 @@ _HOMES = {
     "visualize": "visualization",
 }
 __all__ = [
+    "Examples",
     "Explorer",
     "ImageClassifier",
     "InputError",
@@ -65,6 +70,7 @@ __all__ = [
     "SparsityPlan",
     "Trace",
     "__version__",
+    "examples",
     "plant",
     "predict",
     "saliency",

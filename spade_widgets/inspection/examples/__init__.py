@@ -1,0 +1,9 @@
+"""Examples: the user's own images that excite a neuron, and the crops of them that do.
+
+May import: `attribution`, `disk`, `pruning`, and what lies below it.
+"""
+
+from spade_widgets.inspection.examples.example import By, Example, Examples
+from spade_widgets.inspection.examples.examples import examples
+
+__all__ = ["By", "Example", "Examples", "examples"]
