@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from spade_widgets.evidence.planting import plant as plant
     from spade_widgets.inspection.examples import Examples as Examples
     from spade_widgets.inspection.examples import examples as examples
+    from spade_widgets.inspection.facets import Facets as Facets
+    from spade_widgets.inspection.facets import facets as facets
     from spade_widgets.neuron import Neuron as Neuron
     from spade_widgets.prediction import predict as predict
     from spade_widgets.pruning.plans.plan import SparsityPlan as SparsityPlan
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from spade_widgets.pruning.spade import sweep as sweep
     from spade_widgets.pruning.spade import trace as trace
     from spade_widgets.pruning.spade import trace_many as trace_many
+    from spade_widgets.pruning.spade import trace_together as trace_together
     from spade_widgets.pruning.traces.trace import Trace as Trace
     from spade_widgets.sample import Sample as Sample
     from spade_widgets.visualization import visualize as visualize
@@ -36,6 +39,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Examples": "inspection.examples",
     "Explorer": "widgets.explorer.panel",
+    "Facets": "inspection.facets",
     "ImageClassifier": "classifier",
     "InputError": "errors",
     "ModelError": "errors",
@@ -47,6 +51,7 @@ _HOMES = {
     "SparsityPlan": "pruning.plans.plan",
     "Trace": "pruning.traces.trace",
     "examples": "inspection.examples",
+    "facets": "inspection.facets",
     "plant": "evidence.planting",
     "predict": "prediction",
     "saliency": "attribution",
@@ -54,11 +59,13 @@ _HOMES = {
     "sweep": "pruning.spade",
     "trace": "pruning.spade",
     "trace_many": "pruning.spade",
+    "trace_together": "pruning.spade",
     "visualize": "visualization",
 }
 __all__ = [
     "Examples",
     "Explorer",
+    "Facets",
     "ImageClassifier",
     "InputError",
     "ModelError",
@@ -71,6 +78,7 @@ __all__ = [
     "Trace",
     "__version__",
     "examples",
+    "facets",
     "plant",
     "predict",
     "saliency",
@@ -78,6 +86,7 @@ __all__ = [
     "sweep",
     "trace",
     "trace_many",
+    "trace_together",
     "visualize",
 ]
 

@@ -20,7 +20,7 @@ from spade_widgets.pruning.progress import Progress, Shares, Steps, within
 from spade_widgets.pruning.solvers import Prepared, SolverSteps, solver
 from spade_widgets.pruning.solvers.dual import Dual
 from spade_widgets.pruning.traces.statistics import LayerStats, groups_of, layer_energies, layer_stats
-from spade_widgets.pruning.traces.trace import Agreement, Trace, sparse_module
+from spade_widgets.pruning.traces.trace import Agreement, SampleName, Trace, sparse_module
 from spade_widgets.sample import Sample
 
 #: Added to H's diagonal for `refined`, as a share of its mean; FastSPADE adds a hundredth. H is of a few augmentations:
@@ -78,13 +78,22 @@ class Pruner:
     Args:
         classifier, sample, seed: as in `trace`.
         method: the solver's name.
+        others: further samples that it is pruned for, as in `trace_together`.
 
     Raises:
         InputError: if there is no such solver.
     """
 
-    def __init__(self, classifier: ImageClassifier, sample: Sample, method: str = "fast", seed: int = 0) -> None:
+    def __init__(
+        self,
+        classifier: ImageClassifier,
+        sample: Sample,
+        method: str = "fast",
+        seed: int = 0,
+        others: Sequence[Sample] = (),
+    ) -> None:
         self.classifier, self.sample, self.method, self.seed = classifier, sample, method, seed
+        self.samples = (sample, *others)
         self.module = classifier.module()
         self._head = head(classifier)
         self._prepared: dict[tuple[str, int], Prepared] = {}
@@ -197,6 +206,7 @@ class Pruner:
                     _weights=weights,
                     _stats=tuple(layer.stats for layer in layers.values()),
                     _energies={name: layer.energies for name, layer in layers.items()},
+                    others=tuple(SampleName(other.id, other.title) for other in self.samples[1:]),
                     **more,
                 )
             )

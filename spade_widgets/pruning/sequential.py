@@ -21,7 +21,7 @@ from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.products import Watch
 from spade_widgets.network.weights import Product, weight
 from spade_widgets.pruning.calibration.augment import augment
-from spade_widgets.pruning.calibration.calibration import batch_size
+from spade_widgets.pruning.calibration.calibration import batch_size, shares
 from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Held, LayerSum
 from spade_widgets.pruning.plans.plan import SparsityPlan, blocks
 from spade_widgets.pruning.progress import Shares, Steps, part, within
@@ -54,7 +54,7 @@ def sequential(pruner: Pruner, plans: Sequence[SparsityPlan], augmentations: int
         ModelError: if activations become NaN or infinite, or the pruned network calls its layers otherwise than the
             dense one.
     """
-    images = _Images(pruner.classifier, pruner.sample, augmentations, pruner.seed)
+    images = _Images(pruner.classifier, pruner.samples, augmentations, pruner.seed)
     # A copy of its own: weights are pruned in the user's memory layout.
     dense = pruner.classifier.module().to(memory_format=pruner.classifier.memory_format)
     calls = _calls(dense, plans[0].layers, next(iter(images)))
@@ -183,13 +183,15 @@ def _layer(pruner: Pruner, name: str, held: Held, sparsity: float) -> Shares[Pru
 class _Images:
     """The augmentations, as often as asked for; kept if they are not too large."""
 
-    def __init__(self, classifier: ImageClassifier, sample: Sample, count: int, seed: int) -> None:
+    def __init__(self, classifier: ImageClassifier, samples: Sequence[Sample], count: int, seed: int) -> None:
         height, width = classifier.input_size
         size = count * len(classifier.mean) * height * width * classifier.dtype.itemsize
         self.count = count
         batch, layout = batch_size(classifier), classifier.memory_format
         self._make: Callable[[], Iterator[Tensor]] = lambda: (
-            images.to(memory_format=layout) for images in augment(classifier, sample, count, seed=seed, batch=batch)
+            images.to(memory_format=layout)
+            for sample, start, share in shares(samples, count)
+            for images in augment(classifier, sample, share, start=start, seed=seed, batch=batch)
         )
         self._kept: list[Tensor] | None = [] if size <= KEEP else None
 

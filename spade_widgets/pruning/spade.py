@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from spade_widgets.checks import check_count
 from spade_widgets.classifier import ImageClassifier
 from spade_widgets.errors import InputError
-from spade_widgets.pruning.calibration.calibration import calibrate
+from spade_widgets.pruning.calibration.calibration import calibrate_together, shares
 from spade_widgets.pruning.plans.choose import LONG, WAIT, estimate, resolve, spoken
 from spade_widgets.pruning.plans.fidelity import GRID, check_fidelity, faithful
 from spade_widgets.pruning.plans.plan import Patterns, SparsityPlan
@@ -119,9 +119,43 @@ def trace_many(
     return [finish(_one(classifier, s, chosen, fidelity, solver, augmentations, seed, sequential, wait)) for s in read]
 
 
+def trace_together(
+    classifier: ImageClassifier,
+    samples: Source | Iterable[Source],
+    *,
+    sparsity: float | None = None,
+    layers: Patterns | None = None,
+    plan: SparsityPlan | Mapping[str, float] | None = None,
+    solver: str = "refined",
+    wait: float = WAIT,
+    sequential: bool = False,
+    augmentations: int = 256,
+    seed: int = 0,
+) -> Trace:
+    """One trace for several samples at once: the connections that the network uses on any of them (Batch FastSPADE).
+
+    Gram matrices add, so it takes one solve, as a single sample's trace does. Of one sample it is that sample's trace.
+    A fidelity cannot be asked for: whose class the trace would have to keep is not one sample's question.
+
+    Args:
+        samples: a folder, a list of anything that `Sample.read` takes, or one of them. The first is the trace's
+            `sample`, the others are named in `others`.
+        augmentations: of all samples together, as even as they can be; at least one each. All of them are different
+            draws.
+        Others as `trace`.
+
+    Raises:
+        InputError: as `trace`, or if there are more samples than augmentations.
+        ModelError: as `trace`.
+    """
+    chosen, read = _plan(classifier, sparsity, layers, plan, None), read_samples(samples)
+    steps = trace_steps(classifier, read, chosen, solver, augmentations, seed, sequential=sequential, wait=wait)
+    return finish(steps)[0]
+
+
 def trace_steps(
     classifier: ImageClassifier,
-    sample: Sample,
+    sample: Sample | Sequence[Sample],
     plans: SparsityPlan | Sequence[SparsityPlan],
     solver: str,
     augmentations: int,
@@ -130,13 +164,18 @@ def trace_steps(
     sequential: bool = False,
     wait: float = WAIT,
 ) -> Steps[list[Trace]]:
-    """`trace` or `sweep` in steps: yields its progress, returns a trace for each plan (all of the same layers)."""
+    """`trace` or `sweep` in steps: yields its progress, returns a trace for each plan (all of the same layers).
+
+    Of several samples it is `trace_together`.
+    """
     several = [plans] if isinstance(plans, SparsityPlan) else list(plans)
     layers, count = several[0].layers, len(several)
     pruner = _pruner(classifier, sample, layers, count, solver, augmentations, seed, sequential, wait)
     if sequential:
         return (yield from in_sequence(pruner, several, augmentations))
-    calibration = yield from calibrate(classifier, sample, layers, augmentations=augmentations, seed=seed)
+    calibration = yield from calibrate_together(
+        classifier, pruner.samples, layers, augmentations=augmentations, seed=seed
+    )
     return (yield from pruner.prune(calibration, several))
 
 
@@ -162,7 +201,7 @@ def _one(
 
 def _pruner(
     classifier: ImageClassifier,
-    sample: Sample,
+    sample: Sample | Sequence[Sample],
     layers: Sequence[str],
     sparsities: int,
     solver: str,
@@ -178,7 +217,9 @@ def _pruner(
     name = resolve(
         solver, classifier, layers, sparsities=sparsities, augmentations=augmentations, sequential=sequential, wait=wait
     )
-    pruner = Pruner(classifier, sample, name, seed)
+    first, *others = [sample] if isinstance(sample, Sample) else sample
+    shares([first, *others], augmentations)
+    pruner = Pruner(classifier, first, name, seed, others)
     blocks = len(walk(classifier, layers)) if sequential else 0
     seconds = estimate(name, classifier, layers, sparsities, augmentations, blocks)
     if seconds >= LONG:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from spade_widgets.network.weights import Product
 from spade_widgets.pruning.calibration.augment import augment
 from spade_widgets.pruning.calibration.forms import LAYER_MEMORY, Form, Held, LayerSum
 from spade_widgets.pruning.calibration.gram_sums import gram_sum
-from spade_widgets.pruning.progress import Progress, Steps
+from spade_widgets.pruning.progress import Progress, Steps, mapped
 from spade_widgets.sample import Sample
 
 #: Augmentations a forward pass. A processor's caches hold the activations of a few; a GPU wants work.
@@ -162,6 +163,60 @@ def calibrate(
         raise InputError(f"The first augmentation's number is {start}: a whole number from 0 on is accepted.")
     collector = _Collector(classifier, sample, layers, seed, batch, check_count(memory, "memory, in bytes,"))
     return (yield from collector.collect(start, start + augmentations, start))
+
+
+def calibrate_together(
+    classifier: ImageClassifier,
+    samples: Sequence[Sample],
+    layers: Iterable[str],
+    *,
+    augmentations: int = 256,
+    seed: int = 0,
+    batch: int | None = None,
+    memory: int = LAYER_MEMORY,
+) -> Steps[Calibration]:
+    """The sum of several samples' calibrations (Batch FastSPADE); of one sample, its own.
+
+    Args:
+        samples: at least one.
+        augmentations: of all of them together; see `shares`.
+        Others as `calibrate`.
+
+    Raises:
+        InputError: if there are more samples than augmentations, or their passes use different layers.
+        ModelError: as `calibrate`.
+    """
+    asked, total = list(layers), None
+    for sample, start, count in shares(samples, augmentations):
+        steps = calibrate(
+            classifier, sample, asked, augmentations=count, start=start, seed=seed, batch=batch, memory=memory
+        )
+        said = partial(_of_all, start, augmentations)
+        calibration = yield from mapped(steps, said)
+        total = calibration if total is None else total + calibration
+    if total is None:
+        raise InputError("There is no sample to calibrate on: give at least one.")
+    return total
+
+
+def shares(samples: Sequence[Sample], augmentations: int) -> list[tuple[Sample, int, int]]:
+    """How augmentations are split among samples: (sample, number of the first, how many), as even as they can be.
+
+    Their numbers go on from sample to sample, so that no two are of the same draw: samples of one size would all be
+    cropped alike.
+
+    Raises:
+        InputError: if there are more samples than augmentations.
+    """
+    check_count(augmentations, "number of augmentations")
+    if len(samples) > augmentations:
+        raise InputError(f"{augmentations} augmentations are too few for {len(samples)} samples: give one each.")
+    edges = [augmentations * i // len(samples) for i in range(len(samples) + 1)] if samples else []
+    return [(sample, edges[i], edges[i + 1] - edges[i]) for i, sample in enumerate(samples)]
+
+
+def _of_all(start: int, augmentations: int, inner: Progress) -> Progress:
+    return Progress(inner.stage, start + inner.done, augmentations)
 
 
 def stages(

@@ -60,6 +60,14 @@ class Fidelity:
     augmentations: int
 
 
+@dataclass(frozen=True)
+class SampleName:
+    """Names a sample without its pixels: `id` is its `Sample.id`, `title` what it is called on screen."""
+
+    id: str
+    title: str
+
+
 def current_versions() -> dict[str, str]:
     """What a trace is made with: library → version."""
     return {"spade_widgets": __version__, "torch": str(torch.__version__)}
@@ -85,6 +93,8 @@ class Trace:
         dense_digest: names the dense classifier's content when it was traced.
         left_dense: name → why, for what no plan could prune: weights that are used otherwise than in convolutions and
             linear layers, computed from others, or not reached on this sample.
+        others: the further samples that it was traced for, in order, if there are (`trace_together`): it was calibrated
+            on all of their augmentations. `agreement` is about `sample` alone.
     """
 
     dense: ImageClassifier
@@ -100,6 +110,7 @@ class Trace:
     _energies: Mapping[str, Tensor] = field(default_factory=dict, repr=False)
     sequential: bool = False
     fidelity: Fidelity | None = None
+    others: tuple[SampleName, ...] = ()
     versions: Mapping[str, str] = field(default_factory=current_versions, repr=False)
     dense_digest: str = field(default="", repr=False)
 
@@ -203,6 +214,8 @@ class Trace:
         self._check_own()
         self._check_dense()
         made = {name: to_json(getattr(self, name)) for name in _recorded()}
+        if not self.others:  # the files of single samples' traces stay what they were, to the last byte
+            del made["others"]
         trace_file.write(path, self.dense, self.sample, self._weights, self._energies, made, pixels=sample)
 
     @classmethod
@@ -267,7 +280,8 @@ class Trace:
 
     def __repr__(self) -> str:
         said = "agrees" if self.agreement.agrees else "disagrees"
-        return f"Trace({self.sample.title!r}, kept {self.kept:,} of {self.total:,} weights, {said} with dense)"
+        more = f" and {len(self.others)} more" if self.others else ""
+        return f"Trace({self.sample.title!r}{more}, kept {self.kept:,} of {self.total:,} weights, {said} with dense)"
 
 
 def sparse_module(classifier: ImageClassifier, weights: Mapping[str, Tensor]) -> nn.Module:
