@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -16,6 +17,7 @@ from spade_widgets import __version__
 from spade_widgets.classifier import ImageClassifier, tensor_digest, version
 from spade_widgets.errors import InputError, ModelError
 from spade_widgets.network.weights import replace_weights
+from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plans.plan import SparsityPlan
 from spade_widgets.pruning.traces import difference as trace_diff
 from spade_widgets.pruning.traces import file as trace_file
@@ -199,6 +201,16 @@ class Trace:
         if not set(self._weights) & set(other._weights):
             raise InputError("The two traces have no pruned layer in common, so there is nothing to compare.")
         return trace_diff.diff(self.weights(), other.weights(), (self.sample.title, other.sample.title))
+
+    def map(self, neuron: str | Neuron | None = None, **options: Any) -> Any:
+        """The trace's `TraceMap`: how a neuron's value on the sample comes about, channel by channel.
+
+        Args:
+            neuron: default: the class that the trace takes the sample for.
+            options: see `trace_map`, whose errors are this one's.
+        """
+        # The one call upwards: a user finds a trace's map at the trace, and the engine goes without it.
+        return importlib.import_module("spade_widgets.inspection.maps").trace_map(self, neuron, **options)
 
     def save(self, path: str | Path, *, sample: bool = True) -> None:
         """Write the trace to a file: safetensors, sparse inside, with how it was made. The file is there whole or not.
