@@ -11,7 +11,8 @@ branches on values.)
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 import torch
@@ -86,13 +87,17 @@ class Recorded(nn.Module):
         calls: the modules, in the order in which they run.
         inputs: for each, what it is given.
         output: what the pass gives.
+        layers: what each module of the model gave at its first run, where that is a tensor which comes of the input.
     """
 
-    def __init__(self, calls: Sequence[nn.Module], inputs: Sequence[tuple[Ref, ...]], output: Ref) -> None:
+    def __init__(
+        self, calls: Sequence[nn.Module], inputs: Sequence[tuple[Ref, ...]], output: Ref, layers: Mapping[str, Ref]
+    ) -> None:
         super().__init__()
         self.calls = nn.ModuleList(calls)
         self.inputs = list(inputs)
         self.output = output
+        self.layers = dict(layers)
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -139,12 +144,12 @@ def record(module: nn.Module, x: Tensor, name: str) -> Recorded:
     """
     recorder = _Recorder(x)
     with torch.no_grad():
-        with recorder:
+        with recorder, recorder.noting_layers(module):
             out: object = module(x)
         output = recorder.find(out) if isinstance(out, Tensor) else None
         if output is None:
             raise ModelError(_untracked(name))
-        recorded = Recorded(recorder.calls, recorder.inputs, output)
+        recorded = Recorded(recorder.calls, recorder.inputs, output, recorder.layers)
         other = x.flip(-1) * 0.9  # a tensor that was taken for a constant shows on another image
         wanted, found = module(other), recorded(other)
     if not torch.allclose(found, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max())):
@@ -166,6 +171,7 @@ class _Recorder(TorchFunctionMode):
         super().__init__()
         self.calls: list[nn.Module] = []
         self.inputs: list[tuple[Ref, ...]] = []
+        self.layers: dict[str, Ref] = {}
         # The tensors are kept: another could be given the number of one that is gone.
         self._known: dict[int, tuple[Tensor, Ref]] = {id(x): (x, INPUT)}
 
@@ -173,6 +179,25 @@ class _Recorder(TorchFunctionMode):
         """Where a tensor comes from; None if not of the input."""
         entry = self._known.get(id(tensor))
         return entry[1] if entry else None
+
+    @contextmanager
+    def noting_layers(self, module: nn.Module) -> Iterator[None]:
+        """Note, too, what the modules in a module give."""
+
+        def noter(name: str) -> Callable[[nn.Module, Any, Any], None]:
+            def note(_part: nn.Module, _inputs: Any, output: Any) -> None:
+                ref = self.find(output) if isinstance(output, Tensor) else None
+                if ref is not None:
+                    self.layers.setdefault(name, ref)
+
+            return note
+
+        handles = [part.register_forward_hook(noter(name)) for name, part in module.named_modules()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -44,7 +44,7 @@ def lrp(query: Query, *, composite: str, bias: str) -> Steps[Tensor]:
         chosen[:, query.target] = logits[:, query.target]
         return chosen
 
-    with Gradient(model=recorded, composite=_composite(query, composite, bias)) as attributor:
+    with Gradient(model=recorded, composite=composite_of(query, composite, bias)) as attributor:
         relevance: Tensor = attributor(query.image(), seed)[1]
     return summed(relevance.detach())
 
@@ -66,7 +66,7 @@ def canonical(query: Query) -> Recorded:
     return recorded
 
 
-def _composite(query: Query, name: str, bias: str) -> Any:
+def composite_of(query: Query, name: str, bias: str) -> Any:
     """zennit's composite of that name, with rules for what it knows none for."""
     from zennit.composites import COMPOSITES as REGISTERED
     from zennit.rules import ZPlus

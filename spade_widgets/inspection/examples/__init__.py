@@ -4,6 +4,7 @@ May import: `attribution`, `disk`, `pruning`, and what lies below it.
 """
 
 from spade_widgets.inspection.examples.example import By, Example, Examples
-from spade_widgets.inspection.examples.examples import examples
+from spade_widgets.inspection.examples.examples import examples, peak, peaks
+from spade_widgets.inspection.examples.index import Index, IndexProgress
 
-__all__ = ["By", "Example", "Examples", "examples"]
+__all__ = ["By", "Example", "Examples", "Index", "IndexProgress", "examples", "peak", "peaks"]
