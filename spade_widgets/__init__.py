@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from spade_widgets.evidence.planting import Planted as Planted
     from spade_widgets.evidence.planting import plant as plant
     from spade_widgets.inspection.examples import Examples as Examples
-    from spade_widgets.inspection.examples import examples as examples
+    from spade_widgets.inspection.examples.examples import examples as examples
     from spade_widgets.inspection.facets import Facets as Facets
-    from spade_widgets.inspection.facets import facets as facets
+    from spade_widgets.inspection.facets.facets import facets as facets
     from spade_widgets.neuron import Neuron as Neuron
     from spade_widgets.prediction import predict as predict
     from spade_widgets.pruning.plans.plan import SparsityPlan as SparsityPlan
