@@ -138,6 +138,7 @@ class Cache:
                 "magnitude": subject.magnitude.digest if subject.magnitude else None,
                 "size": subject.size,
                 "bfloat16": _half(network.dense, subject.size),
+                **self._begun(subject),
             },
         )
 
@@ -297,11 +298,17 @@ class Cache:
             "seed": seed,
         }
 
+    def _begun(self, subject: Subject) -> Plain:
+        """Names where a picture begins, if that is a sample."""
+        sample = subject.drawing.sample
+        return {} if sample is None else {"begins": self._sample(sample), "near": subject.drawing.near}
+
     def _network(self, network: Network) -> Plain | None:
         """Names a trace by what makes it; None is the dense network."""
         if isinstance(network, Trace):
             t = network
-            return self._trace(t.sample, t.plan.sparsities, t.solver, t.augmentations, t.seed, t.sequential)
+            made = self._trace(t.sample, t.plan.sparsities, t.solver, t.augmentations, t.seed, t.sequential)
+            return {**made, "others": [other.id for other in t.others]} if t.others else made
         if network is not self._classifier:
             raise TypeError(f"a {type(network).__name__} has no name")
         return None

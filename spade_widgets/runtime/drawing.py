@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from spade_widgets.classifier import ImageClassifier
@@ -13,6 +13,7 @@ from spade_widgets.prediction import Network
 from spade_widgets.runtime.store import Store
 from spade_widgets.sample import Sample
 from spade_widgets.visualization import Renderer
+from spade_widgets.visualization.accentuation import NEAR
 from spade_widgets.visualization.maco import Magnitude
 from spade_widgets.visualization.parameterization import IMAGES
 
@@ -29,15 +30,33 @@ class Drawing:
     Attributes:
         image: see `Renderer`. MACO's magnitude is of the session's samples.
         count: how many; several are pushed apart, and take as many times as long.
+        near: of the image `"sample"`, how near to it a picture stays; see `Renderer`.
+        sample: where that image begins; see `at`.
     """
 
     image: str = "fourier"
     count: int = 1
+    near: float = NEAR
+    sample: Sample | None = None
 
     @property
     def samples(self) -> bool:
-        """Whether samples have a part in it."""
+        """Whether all samples have a part in it."""
         return self.image == "maco"
+
+    @property
+    def begins_at_sample(self) -> bool:
+        """Whether each sample has pictures of its own, dense ones too."""
+        return self.image == "sample"
+
+    def at(self, sample: Sample) -> Drawing:
+        """How pictures are made while a sample is looked at: equal for all samples, where it does not matter which.
+
+        Of those that begin at the sample there is one of a neuron: several would come to the same.
+        """
+        if self.begins_at_sample:
+            return replace(self, sample=sample, count=1)
+        return replace(self, sample=None, near=NEAR)
 
 
 #: What a panel begins with.
@@ -91,6 +110,8 @@ class Subject:
             more["magnitude_from"] = self.magnitude
         else:
             more["size"] = self.size
+        if self.drawing.begins_at_sample:
+            more |= {"sample": self.drawing.sample, "near": self.drawing.near}
         return Renderer(network, self.neuron, seed=self.seed, **more)
 
 

@@ -30,6 +30,9 @@ from spade_widgets.visualization.transforms import DEGREES, SCALES, Reach, Seede
 
 _lock = threading.Lock()
 
+#: What Lucent divides the decorrelated channels by before its sigmoid.
+_LUCENTS_CONTRAST = 4.0
+
 
 @functools.cache
 def _module(name: str) -> Any:
@@ -112,6 +115,27 @@ def fourier_image(
         return torch.sigmoid((mixing @ correlated().flatten(2)).unflatten(2, size))
 
     return spectrum, picture
+
+
+def fourier_spectrum(view: Tensor) -> Tensor:
+    """The parameters of which `fourier_image` makes a given picture: its inverse.
+
+    Args:
+        view: (3, h, w) above 0 and below 1.
+
+    Returns:
+        (3, h, w // 2 + 1 or more, 2) float64, on the CPU.
+    """
+    pixels = view.double().cpu()
+    rows, cols = pixels.shape[1:]
+    unmix = torch.linalg.inv(color_mixing(torch.float64))
+    spectrum = torch.fft.rfft2(torch.einsum("chw,dc->dhw", torch.logit(pixels), unmix), norm="ortho")
+    frequencies = _module("param.spatial").rfft2d_freqs(rows, cols)
+    # Of an odd width Lucent holds a column more than the transform uses.
+    spectrum = F.pad(spectrum, (0, frequencies.shape[1] - spectrum.shape[2]))
+    return torch.view_as_real(
+        _LUCENTS_CONTRAST * torch.from_numpy(np.maximum(frequencies, 1 / max(rows, cols))) * spectrum
+    )
 
 
 def color_mixing(dtype: torch.dtype) -> Tensor:

@@ -12,6 +12,7 @@ from spade_widgets.errors import InputError
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
 from spade_widgets.pruning.traces.trace import Trace
+from spade_widgets.sample import Source
 from spade_widgets.visualization.objective import Objective
 from spade_widgets.visualization.parameterization import Samples
 from spade_widgets.visualization.pictures import grid
@@ -31,6 +32,8 @@ def render(
     transforms: Sequence[Transform] | None = None,
     image: str = "fourier",
     magnitude_from: Samples | None = None,
+    sample: Source | None = None,
+    near: float | None = None,
     count: int = 1,
     diversity: float = 1.0,
     bfloat16: bool | None = None,
@@ -41,7 +44,7 @@ def render(
     """
     renderer = Renderer(
         network, neuron, seed=seed, size=size, lr=lr, transforms=transforms, image=image,
-        magnitude_from=magnitude_from, count=count, diversity=diversity, bfloat16=bfloat16,
+        magnitude_from=magnitude_from, sample=sample, near=near, count=count, diversity=diversity, bfloat16=bfloat16,
     )  # fmt: skip
     return renderer.run(steps, every=every)
 
@@ -57,6 +60,8 @@ def visualize(
     transforms: Sequence[Transform] | None = None,
     image: str = "fourier",
     magnitude_from: Samples | None = None,
+    sample: Source | None = None,
+    near: float | None = None,
     count: int = 1,
     diversity: float = 1.0,
     bfloat16: bool | None = None,
@@ -67,7 +72,8 @@ def visualize(
     Two calls that differ in the network alone share start and transforms: what differs in the pictures is the network.
 
     Args:
-        network, neuron, seed, size, lr, transforms, image, magnitude_from, diversity, bfloat16: see `Renderer`.
+        network, neuron, seed, size, lr, transforms, image, magnitude_from, sample, near, diversity, bfloat16: see
+            `Renderer`.
         steps: how many.
         count: how many pictures of the neuron; several come in one image, in rows (`Renderer.pictures` gives a list).
         transparent: whether the image is RGBA, and shows no more than what mattered; see `Renderer.opacity`.
@@ -77,7 +83,8 @@ def visualize(
     """
     options: dict[str, Any] = {
         "seed": seed, "size": size, "lr": lr, "transforms": transforms, "image": image,
-        "magnitude_from": magnitude_from, "count": count, "diversity": diversity, "bfloat16": bfloat16,
+        "magnitude_from": magnitude_from, "sample": sample, "near": near,
+        "count": count, "diversity": diversity, "bfloat16": bfloat16,
     }  # fmt: skip
     renderer = Renderer(network, neuron, **options)
     for _ in range(whole("steps", steps)):

@@ -13,7 +13,7 @@ from torch import Tensor
 from spade_widgets.errors import InputError
 from spade_widgets.prediction import Network
 from spade_widgets.sample import Sample, Source, read_samples
-from spade_widgets.visualization import lucent_bridge, maco
+from spade_widgets.visualization import accentuation, lucent_bridge, maco
 from spade_widgets.visualization.transforms import Transform, crops_and_noise, turns_and_shifts
 
 #: Where a picture's look comes from: anything that `read_samples` takes, or what was already made of samples.
@@ -32,12 +32,14 @@ class Canvas:
         size: rows and columns.
         seeds: of the start, one a picture.
         samples: what the user gave for its look, if anything.
+        sample: what the user gave for it to begin at, if anything.
     """
 
     network: Network
     size: tuple[int, int]
     seeds: Sequence[int]
     samples: Samples | None
+    sample: Source | None = None
 
     @property
     def device(self) -> torch.device:
@@ -53,11 +55,13 @@ class Parameterization:
         start: begins one.
         transforms: rows and columns → what it goes through before the network sees it, unless the user says otherwise.
         lr: Adam's step size that suits its parameters.
+        held: whether it begins at a sample and is held near it, and what did not matter fades.
     """
 
     start: Callable[[Canvas], Start]
     transforms: Callable[[tuple[int, int]], list[Transform]]
     lr: float
+    held: bool = False
 
 
 def parameterization(name: object) -> Parameterization:
@@ -72,8 +76,7 @@ def parameterization(name: object) -> Parameterization:
 
 
 def _fourier(canvas: Canvas) -> Start:
-    if canvas.samples is not None:
-        raise InputError("'magnitude_from' belongs to image='maco'; the image 'fourier' takes nothing from samples.")
+    _no_magnitude(canvas, "the image 'fourier' takes nothing from samples")
     return lucent_bridge.fourier_image(canvas.size, canvas.seeds, canvas.device)
 
 
@@ -92,10 +95,30 @@ def _maco(canvas: Canvas) -> Start:
     return maco.maco_image(made.values, canvas.size, canvas.seeds, canvas.device)
 
 
+def _sample(canvas: Canvas) -> Start:
+    _no_magnitude(canvas, "the image 'sample' begins at sample=")
+    if canvas.sample is None:  # not a trace's own unasked: the dense picture beside it would have none
+        raise InputError(
+            "The image 'sample' begins at an image: give sample=, to the dense network and the trace alike."
+        )
+    if len(canvas.seeds) > 1:  # seen: nothing that pushes them apart is as strong as what holds them
+        raise InputError(
+            "Pictures that begin at one sample come to the same: leave count at 1, and give other samples."
+        )
+    view = accentuation.seen(canvas.network.dense, Sample.read(canvas.sample), canvas.size)
+    return accentuation.sample_image(view, canvas.device)
+
+
+def _no_magnitude(canvas: Canvas, instead: str) -> None:
+    if canvas.samples is not None:
+        raise InputError(f"'magnitude_from' belongs to image='maco'; {instead}.")
+
+
 #: A new parameterisation is one more line here.
 IMAGES: Mapping[str, Parameterization] = MappingProxyType(
     {
         "fourier": Parameterization(_fourier, turns_and_shifts, lr=0.05),
         "maco": Parameterization(_maco, crops_and_noise, lr=0.2),
+        "sample": Parameterization(_sample, turns_and_shifts, lr=0.03, held=True),
     }
 )

@@ -11,6 +11,8 @@ from torch import Tensor
 
 #: Pixels between the pictures of a grid.
 GAP = 2
+#: What fades, fades to: as light as noise that begins a picture, and neither a light nor a dark page's own.
+GREY = 0.5
 
 
 def to_picture(image: Tensor, opacity: Tensor | None = None) -> Image.Image:
@@ -45,3 +47,8 @@ def opacity(importance: Tensor) -> Tensor:
     flat = importance.flatten(1)
     most = flat.kthvalue(math.ceil(0.8 * flat.shape[1]), dim=1).values.clamp_min(torch.finfo(flat.dtype).tiny)
     return (flat / most[:, None]).clamp(0, 1).view_as(importance)
+
+
+def faded(images: Tensor, seen: Tensor) -> Tensor:
+    """Pictures (n, 3, h, w) in 0…1 that are grey where nothing mattered; `seen` (n, h, w) in 0…1, see `opacity`."""
+    return GREY + seen[:, None] * (images - GREY)

@@ -20,10 +20,11 @@ from spade_widgets.network.blame import model_errors
 from spade_widgets.network.half import bits, suits
 from spade_widgets.neuron import Neuron
 from spade_widgets.prediction import Network
-from spade_widgets.visualization import lucent_bridge
+from spade_widgets.sample import Source
+from spade_widgets.visualization import accentuation, lucent_bridge
 from spade_widgets.visualization.objective import Objective, Target, target_of
 from spade_widgets.visualization.parameterization import Canvas, Samples, parameterization
-from spade_widgets.visualization.pictures import grid, opacity, to_picture
+from spade_widgets.visualization.pictures import faded, grid, opacity, to_picture
 from spade_widgets.visualization.redirect import RedirectedReLUs
 from spade_widgets.visualization.snapshot import Snapshot, put_back, take
 from spade_widgets.visualization.transforms import Transform, turns_and_shifts
@@ -32,6 +33,10 @@ MIN_SIZE, MAX_SIZE = 16, 1024
 
 #: Float16 gradients below 6e-8 vanish: they are computed this much larger, and scaled back in float32.
 _HALF_SCALE = 256.0
+
+#: What mattered under the weights before a swap counts so much less, where the picture shows it: begun anew, a picture
+#: that morphs would flicker.
+_BEFORE = 1 / 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,8 @@ class Renderer:
     """One visualization in the making. Call `step()` as often as you like; stop by not calling it, resume by calling.
 
     The picture is Lucent's Fourier image with decorrelated colours, seen by the network through Lucent's random
-    transforms; Adam climbs (Olah et al., "Feature Visualization", Distill 2017). Or it is one of MACO's: see `image`.
+    transforms; Adam climbs (Olah et al., "Feature Visualization", Distill 2017). Or it is one of MACO's, or begins at a
+    sample: see `image`.
     Everything random depends on `seed` and the number of the step alone: two renderers of one seed, dense and sparse,
     start from the same picture and see the same transforms at each step, in whatever order or thread they run. The
     global generators are not drawn from.
@@ -82,7 +88,8 @@ class Renderer:
         seed: ≥ 0, of the first picture and of the transforms.
         size: rows and columns, or one number for both, 16 to 1024 px. Default: the classifier's input size, which is
             the only one that a classifier with a flattened head can be run on.
-        lr: Adam's step size, in the units of what is optimised. Default: 0.05 of the spectrum; 0.2 rad for MACO.
+        lr: Adam's step size, in the units of what is optimised. Default: 0.05 of the spectrum, 0.03 where it begins at
+            a sample; 0.2 rad for MACO.
         transforms: what the picture goes through before the network sees it, anything (n, 3, h, w) → (n, 3, h', w').
             Default: Lucent's standard ones, scaled to the size; for MACO random crops and noise, but not for a neuron
             at one position. Others may draw from the global generators: these are seeded for the moment and put back,
@@ -90,7 +97,9 @@ class Renderer:
         image: `"fourier"`, or `"maco"` (Fel et al., NeurIPS 2023): Fourier magnitudes are fixed at those of samples,
             phases alone are optimised. On the emoji classifier MACO's objects come nearer to the samples' shapes and
             colours and are free of the default's fine stripes; they are smaller, often several, on a ground of coloured
-            noise, and excite the neuron less.
+            noise, and excite the neuron less. Or `"sample"` (feature accentuation, Hamblin et al. 2024): it begins at
+            `sample`, is held near it, and fades to grey where nothing mattered to the neuron. The sample's own object
+            is in it by construction: what tells something is what came to it, and where dense and trace part.
         count: how many pictures, that start from unlike noise; the first is begun as the only one would be.
         diversity: ≥ 0, how much the pictures of a `count` are pushed apart, so that what they show of the neuron
             differs (Olah et al. 2017): where they are less alike by 0.1 (see `likeness`), it counts as much as 10 % of
@@ -101,6 +110,12 @@ class Renderer:
             Give many, not the trace's own sample: the magnitudes of one sample carry its colours and grain, and with
             them the dense emoji classifier, too, shows that sample's kind of ball, fruit and food where with those
             of all samples it shows the other kind or both. Such a picture does not tell what pruning has kept.
+        sample: for the image `"sample"`, which needs it, where it begins: anything that `Sample.read` takes, seen
+            through the classifier's own preprocessing and scaled to the size. Give both networks the same.
+        near: for the image `"sample"`, in [0, 1), how near to it the picture stays. In an early layer of the dense
+            network (`accentuation.early_layer`), for a trace's picture too, the activations may differ from the
+            sample's by 1 / near − 1 of their length at most, about: by three times it at 0.25, once at 0.5, a third at
+            0.75; at 0 they are free. Default: 0.5.
         bfloat16: whether the network multiplies in bfloat16. Default: where that saves time, on processors that have
             such instructions, for float32 networks and pictures of at least 128 px.
 
@@ -119,6 +134,8 @@ class Renderer:
         transforms: Sequence[Transform] | None = None,
         image: str = "fourier",
         magnitude_from: Samples | None = None,
+        sample: Source | None = None,
+        near: float | None = None,
         count: int = 1,
         diversity: float = 1.0,
         bfloat16: bool | None = None,
@@ -126,6 +143,9 @@ class Renderer:
         self._seed = whole("seed", seed, least=0)
         held = parameterization(image)
         rate = held.lr if lr is None else positive("lr", lr)
+        if not held.held and (sample is not None or near is not None):
+            raise InputError(f"'sample' and 'near' belong to image='sample'; the image {image!r} begins at noise.")
+        nearness = accentuation.check_near(accentuation.NEAR if near is None else near)
         classifier = network.dense
         self._classifier = classifier
         self._neuron = neuron
@@ -146,9 +166,14 @@ class Renderer:
         self._transforms = list(transforms)
         with _gradients():
             self._leaf, self._picture = held.start(
-                Canvas(network, self.size, _seeds(self._seed, self._count), magnitude_from)
+                Canvas(network, self.size, _seeds(self._seed, self._count), magnitude_from, sample)
             )
         self._half = suits(classifier.device, classifier.dtype, self.size) if bfloat16 is None else bfloat16
+        self._nearness: accentuation.Nearness | None = None
+        if held.held:
+            with _gradients(), model_errors():
+                begun = self._picture().detach()[0]  # of a picture that has not moved the distance is 0 to the last bit
+                self._nearness = accentuation.Nearness(classifier, begun, nearness, half=self._half)
         self._importance = torch.zeros(self._count, *self.size, dtype=torch.float32, device=classifier.device)
         self._optimizer = torch.optim.Adam([self._leaf], lr=rate, fused=classifier.device.type in ("cpu", "cuda"))
         self._next: Tensor | None = None
@@ -171,7 +196,8 @@ class Renderer:
     @property
     def nbytes(self) -> int:
         """About the memory that it takes: pictures, Adam's two moments, and the module's own structure, not weights."""
-        return self._count * 48 * self.size[0] * self.size[1] + 2**20
+        held = 0 if self._nearness is None else self._nearness.nbytes
+        return self._count * 48 * self.size[0] * self.size[1] + 2**20 + held
 
     def step(self) -> float:
         """Do one step.
@@ -209,6 +235,9 @@ class Renderer:
                 value, peaks = self._read(loss, gradient)
             if alike is not None and max(peaks) > 0:  # pictures that nothing excites are not alive for being unlike
                 gradient = gradient + self._diversity * loss.detach().abs() * self._gradient(alike)
+                value, peaks = self._read(loss, gradient)
+            if self._nearness is not None and max(peaks) > 0:
+                gradient = self._nearness.pulled(gradient, self._leaf, image)
                 value, peaks = self._read(loss, gradient)
         activation, peak = -value, max(peaks)
         if not all(math.isfinite(number) for number in (activation, *peaks)):
@@ -259,7 +288,8 @@ class Renderer:
             self._classifier = before
             raise
         self._moved = False
-        self._importance = torch.zeros_like(self._importance)
+        kept = _BEFORE if self._nearness is not None else 0.0
+        self._importance = kept * self._importance.nan_to_num()
 
     def snapshot(self) -> Snapshot:
         """Where it stands, copied: another renderer of the same network, neuron and options goes on from there."""
@@ -304,25 +334,45 @@ class Renderer:
         """Where the pictures matter to the neuron: (n, h, w) float32 in 0…1, on the CPU.
 
         MACO's transparency map (Fel et al. 2023, for any parameterisation): how large the gradients were on a pixel,
-        summed over the steps under the present weights; 1 for a fifth of a picture, 0 before the first step.
+        summed over the steps under the present weights; 1 for a fifth of a picture, 0 before the first step. Of a
+        picture that begins at a sample, where single pixels are no noise's, blurred to areas.
         """
         with self._lock:
-            return opacity(self._importance).cpu()
+            seen = self._importance if self._nearness is None else accentuation.smooth(self._importance)
+            return opacity(seen).cpu()
+
+    def distances(self) -> list[float]:
+        """How far each picture is from the sample that it began at, in the early layer, relative; see `near`.
+
+        Raises:
+            InputError: if it began at none.
+        """
+        if self._nearness is None:
+            raise InputError("Only a picture of image='sample' began at a sample.")
+        with self._lock, torch.no_grad(), model_errors():
+            found: list[float] = self._nearness.distances(self._picture()).sqrt().tolist()
+        return found
 
     def picture(self) -> Image.Image:
-        """The picture as it is, or the first of several, as a PIL image."""
-        return to_picture(self.image())
+        """The picture as it is, or the first of several, as a PIL image; see `pictures`."""
+        return self.pictures()[0]
 
     def sheet(self) -> Image.Image:
         """All pictures as they are in one RGB image, in rows."""
         return grid(self.pictures())
 
     def pictures(self, *, transparent: bool = False) -> list[Image.Image]:
-        """All pictures as they are, as PIL images: RGB, or RGBA that is transparent where nothing mattered."""
+        """All pictures as they are, as PIL images: RGB, or RGBA that is transparent where nothing mattered.
+
+        Those that begin at a sample fade in RGB too, to grey.
+        """
         with self._lock:
-            if not transparent:
-                return [to_picture(image) for image in self.images()]
-            return [to_picture(image, seen) for image, seen in zip(self.images(), self.opacity(), strict=True)]
+            images = self.images()
+            if transparent:
+                return [to_picture(image, seen) for image, seen in zip(images, self.opacity(), strict=True)]
+            if self._nearness is not None and self._importance.any():  # else nothing is known to matter less
+                images = faded(images, self.opacity())
+            return [to_picture(image) for image in images]
 
     def _current(self) -> Tensor:
         # With its graph: the picture that is shown after a step is the one that the next step starts from.

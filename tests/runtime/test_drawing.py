@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from spade_widgets.runtime.morph import Morph, OnScreen
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 
-DRAWINGS = [PLAIN, Drawing("maco"), Drawing("fourier", 4), Drawing("maco", 4)]
+BEGUN = Drawing("sample", near=0.6)
+DRAWINGS = [PLAIN, Drawing("maco"), Drawing("fourier", 4), Drawing("maco", 4), BEGUN]
 
 
 def select(session: Session, drawing: Drawing, sparsity: float = 0.5) -> Selection:
-    neuron = session.classifier.neuron("3:2")
-    return Selection(session.samples[0], Pruning(sparsity, "all", solver="fast"), neuron, "3", drawing=drawing)
+    neuron, sample = session.classifier.neuron("3:2"), session.samples[0]
+    return Selection(sample, Pruning(sparsity, "all", solver="fast"), neuron, "3", drawing=drawing.at(sample))
 
 
 def opened(tiny: ImageClassifier, cache: Path | None = None) -> Session:
@@ -58,6 +60,22 @@ def test_a_picture_morphs_to_another_sparsity(tiny: ImageClassifier, drawing: Dr
     assert torch.equal(last.images(), alone.images())
 
 
+def test_another_sample_has_a_dense_picture_of_its_own_and_no_morph_of_the_last(tiny: ImageClassifier) -> None:
+    session, screen = opened(tiny), OnScreen()
+    found = []
+    for sample in session.samples:
+        drawing = BEGUN.at(sample)
+        selection = Selection(sample, Pruning(0.5, "all"), tiny.neuron("3:2"), "3", drawing=drawing)
+        for event in explore(session, selection, screen):
+            if isinstance(event, Rendered) and event.morph is not None:
+                assert event.morph.origin.sample is sample
+        dense = begun(session, selection)["dense"]
+        assert dense is not None
+        found.append(dense.images())
+    assert not torch.allclose(*found, atol=0.05)
+    assert PLAIN.at(session.samples[0]) == PLAIN  # others' pictures are all samples'
+
+
 def test_another_kind_of_picture_does_not_morph(tiny: ImageClassifier) -> None:
     session, screen = opened(tiny), OnScreen()
     for _ in explore(session, select(session, PLAIN), screen):
@@ -73,6 +91,10 @@ def test_kinds_are_told_apart_on_disk(tiny: ImageClassifier, tmp_path: Path) -> 
     names = [session.cache.picture_name(session.classifier, session.subject(neuron, how)) for how in DRAWINGS]
     assert None not in names
     assert len({name.file for name in names if name}) == len(DRAWINGS)
+    some = [BEGUN.at(sample) for sample in session.samples]
+    some.append(replace(some[0], near=0.7))
+    told = [session.cache.picture_name(session.classifier, session.subject(neuron, how)) for how in some]
+    assert len({name.file for name in told if name}) == 3
     session.add(picture(2))
     again = [session.cache.picture_name(session.classifier, session.subject(neuron, how)) for how in DRAWINGS]
     assert [a == b for a, b in zip(names, again, strict=True)] == [not how.samples for how in DRAWINGS]
@@ -88,7 +110,9 @@ def test_pictures_have_the_size_that_the_session_says(tiny: ImageClassifier, dra
     for which, renderer in begun(session, select(session, drawing)).items():
         assert renderer is not None, which
         assert renderer.images().shape == shape
-    assert Session(tiny, [picture(0)]).subject(tiny.neuron("3:2"), drawing).begin(tiny).images().shape[2:] == (32, 32)
+    alone = Session(tiny, [picture(0)])
+    subject = alone.subject(tiny.neuron("3:2"), drawing.at(alone.samples[0]))
+    assert subject.begin(tiny).images().shape[2:] == (32, 32)
 
 
 def test_sizes_are_told_apart_on_disk(tiny: ImageClassifier, tmp_path: Path) -> None:
