@@ -3,8 +3,22 @@
 May import: `attribution`, `disk`, `pruning`, and what lies below it.
 """
 
+from spade_widgets.inspection.examples.crop import Crop, crop
 from spade_widgets.inspection.examples.example import By, Example, Examples
 from spade_widgets.inspection.examples.examples import examples, peak, peaks
 from spade_widgets.inspection.examples.index import Index, IndexProgress
+from spade_widgets.inspection.examples.kept import kept
 
-__all__ = ["By", "Example", "Examples", "Index", "IndexProgress", "examples", "peak", "peaks"]
+__all__ = [
+    "By",
+    "Crop",
+    "Example",
+    "Examples",
+    "Index",
+    "IndexProgress",
+    "crop",
+    "examples",
+    "kept",
+    "peak",
+    "peaks",
+]

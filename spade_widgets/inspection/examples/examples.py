@@ -76,7 +76,7 @@ def peak(network: Network, sample: Source, neuron: Neuron) -> tuple[float, tuple
         InputError: if there is no such layer, or the sample is no image.
         ModelError: if the network fails on it.
     """
-    maps = _maps(network, sample, neuron.layer)[neuron.channel]
+    maps = maps_of(network, sample, neuron.layer)[neuron.channel]
     if neuron.position is not None:
         return float(maps[neuron.position]), neuron.position
     row, column = divmod(int(maps.argmax()), maps.shape[1])
@@ -92,11 +92,11 @@ def peaks(network: Network, sample: Source, layer: str | None) -> npt.NDArray[np
         InputError: if there is no such layer, or the sample is no image.
         ModelError: if the network fails on it.
     """
-    values: npt.NDArray[np.float32] = _maps(network, sample, layer).max(axis=(1, 2))
+    values: npt.NDArray[np.float32] = maps_of(network, sample, layer).max(axis=(1, 2))
     return values
 
 
-def _maps(network: Network, sample: Source, layer: str | None) -> npt.NDArray[np.float32]:
+def maps_of(network: Network, sample: Source, layer: str | None) -> npt.NDArray[np.float32]:
     """(channels, rows, columns); (classes, 1, 1) of logits, where the layer is None."""
     if layer is not None:
         return activation_maps(network, sample, layer)

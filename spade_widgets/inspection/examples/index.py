@@ -99,7 +99,8 @@ class Index:
         self._numbers: dict[str, int] = {}
         self._sources: dict[str, Source] = {}
         self._files: dict[str, _File] = {}
-        self._left_out: dict[str, None] = {}
+        # By the file's path; a sentence stands for what is no file.
+        self._left_out: dict[str, str] = {}
         self._best = Best(self._parts[-1].stop)
         self._shelf_name = ""
         disk = disk_of(cache)
@@ -115,7 +116,7 @@ class Index:
     @property
     def left_out(self) -> tuple[str, ...]:
         """The images that could not be read or looked at, a sentence each."""
-        return tuple(self._left_out)
+        return tuple(self._left_out.values())
 
     def __contains__(self, sample_id: str) -> bool:
         return sample_id in self._numbers
@@ -154,7 +155,7 @@ class Index:
             if known is None:
                 new.append(photograph)
             elif known.trouble:
-                self._left_out[known.trouble] = None
+                self._left_out[photograph.path or known.trouble] = known.trouble
             else:
                 self._sources.setdefault(known.id, photograph.source)
         done = len(asked) - len(new)
@@ -175,7 +176,7 @@ class Index:
             reads.close()  # type: ignore[attr-defined]  # a generator
             self._keep()
         if not self.seen:
-            raise InputError(next(iter(self._left_out)))
+            raise InputError(next(iter(self._left_out.values())))
         return self
 
     def _look(self, group: Sequence[Read]) -> None:
@@ -206,8 +207,9 @@ class Index:
     def _note(self, read: Read, trouble: str) -> None:
         photograph = read.photograph
         if trouble:
-            self._left_out[trouble] = None
+            self._left_out[photograph.path or trouble] = trouble
         else:
+            self._left_out.pop(photograph.path or "", None)
             self._sources.setdefault(read.id, photograph.source)
         if photograph.path is not None and photograph.state is not None:
             self._files[photograph.path] = _File(*photograph.state, "" if trouble else read.id, trouble)
