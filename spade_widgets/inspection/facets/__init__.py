@@ -4,5 +4,6 @@ May import: `inspection.examples`, `attribution`, `disk`, `pruning`, and what li
 """
 
 from spade_widgets.inspection.facets.facets import Facet, Facets, facets
+from spade_widgets.inspection.facets.several import ChannelFacets, several
 
-__all__ = ["Facet", "Facets", "facets"]
+__all__ = ["ChannelFacets", "Facet", "Facets", "facets", "several"]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal, overload
+from pathlib import Path
+from typing import Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from spade_widgets.checks import whole
 from spade_widgets.classifier import ImageClassifier
+from spade_widgets.disk import Disk
 from spade_widgets.errors import InputError
-from spade_widgets.inspection.examples import Example
+from spade_widgets.inspection.examples import Example, Index, IndexProgress
 from spade_widgets.inspection.examples import examples as find_examples
 from spade_widgets.inspection.facets.grouping import by_size, coordinates, distances, group, silhouette_of, stability
 from spade_widgets.inspection.facets.reached import what_reached
@@ -177,7 +179,9 @@ def facets(
     examples: Iterable[Example] | None = None,
     seed: int = 0,
     best: int = BEST,
-    **options: Any,
+    cache: str | Path | Disk | None = None,
+    index: Index | None = None,
+    progress: Callable[[IndexProgress], object] | None = None,
 ) -> Facets:
     """Group a neuron's best examples by what reached it: activation × gradient at the layer before (PURE).
 
@@ -189,8 +193,8 @@ def facets(
             may well be one. See `grouping`.
         examples: the examples to group, where they are known already; `photos` is not looked at then.
         seed: of what the groups are compared with, and of the resamples.
-        best: how many examples are grouped, at most; those that the neuron is not above zero for are left out.
-        options: as of `examples`: `cache`, say.
+        best: how many examples are grouped, 1…64; those that the neuron is not above zero for are left out.
+        cache, index, progress: as of `examples`.
 
     Raises:
         InputError: if there is no such neuron, no image excites it, or there are fewer examples than facets.
@@ -198,13 +202,18 @@ def facets(
     """
     asked = classifier.neuron(neuron)
     wanted = None if count == "auto" else whole("count", count)
-    given = find_examples(classifier, asked, photos, whole("best", best), **options) if examples is None else examples
+    given = (
+        find_examples(classifier, asked, photos, best, cache=cache, index=index, progress=progress)
+        if examples is None
+        else examples
+    )
     found = tuple(sorted((e for e in given if e.value > 0), key=lambda example: -example.value))
     if not found:
         raise InputError(f"None of the images excites {asked}, so there is nothing to group.")
     if wanted is not None and wanted > len(found):
         raise InputError(f"{len(found)} examples excite {asked}, which cannot be in {wanted} facets.")
-    rows = what_reached(classifier, asked, [e.sample for e in found], [e.place for e in found])
+    # A copy of each, since an example keeps what it has read: of many photographs one is held at a time.
+    rows = what_reached(classifier, asked, (replace(e).sample for e in found), [e.place for e in found])
     made = group(rows, wanted, seed=seed)
     return Facets(classifier, asked, found, made.labels, plane(rows), made.silhouette, made.null, made.stability, rows)
 

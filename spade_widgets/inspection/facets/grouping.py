@@ -1,17 +1,20 @@
 """Groups of rows, and whether there are any: k-means, its silhouette, and the silhouettes of data without groups.
 
 A silhouette (Rousseeuw 1987) says how much nearer each row is to its own group than to the next, in −1…1; whatever is
-cut in two has one above zero. So it is compared with those of data that have no groups and are alike otherwise: the
-rows are mixed by random rotations, which keep their mean and covariance to the last digit and leave nothing of groups
-(rotation tests: Langsrud, "Rotation tests", Statistics and Computing 2005); and each channel's values are permuted
-among the rows, which keeps the channels' own distributions, skew as they may be.
+cut in two has one above zero. So it is compared with those of data that have no groups and are alike otherwise, of
+three kinds. Each channel's values are permuted among the rows, which keeps the channels' own distributions. Rows are
+mixed by a random rotation, which keeps their mean and covariance to the last digit (Langsrud, "Rotation tests",
+Statistics and Computing 2005): permuted channels depend on each other no longer, and against them whatever varies along
+one direction would look like groups. And along the strongest of their principal directions rows get exponential values,
+along the others normal ones: a facet may have few strong examples and many weak ones, which is skew, and no two facets.
+The answer is several groups if all three say so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +24,16 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 
 #: The most facets that are looked for.
 MOST = 6
-#: Data without groups that the rows are compared with, of either kind.
-DRAWS = 99
+#: Kinds of data without groups that the rows are compared with, and how many of each.
+KINDS, DRAWS = 3, 99
 #: Share of data without groups that may be split.
 LEVEL = 0.05
 #: Resamples that the stability is the mean of.
 RESAMPLES = 30
+#: Rows that a group has at least.
+LEAST = 4
+#: Rows from which on the number of groups is looked for: of fewer, chance looks like groups too often.
+ENOUGH = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,57 +60,83 @@ def group(rows: Floats, count: int | None = None, *, seed: int = 0, draws: int =
         rows: (n, channels), at least one; their lengths do not matter.
         count: how many groups; None for as many as there are, which may be one.
         seed: of the data without groups and of the resamples.
-        draws: how many data without groups, of either kind.
+        draws: how many data without groups, of each kind.
     """
-    points = coordinates(rows)
-    most = min(MOST, len(points) // 4)
-    counts = range(2, most + 1) if count is None else [max(2, count)]
-    if len(points) < max(counts, default=len(points) + 1) + 1:
-        return Grouping(np.zeros(len(points), np.int64), 0.0, np.zeros(0), 1.0)
-    rng = np.random.default_rng(seed)
-    found, silhouette, labels = _best(points, counts)
-    null = np.array([_best(without_groups(points, rows, rng, i), counts)[1] for i in range(2 * draws)])
-    chosen = found if count is not None or is_split(silhouette, null) else 1
-    if 1 in (chosen, count):
-        labels = np.zeros(len(points), np.int64)
-    return Grouping(by_size(labels), silhouette, null, stability(points, labels, seed=seed))
+    n = len(rows)
+    looked_for = range(2, min(MOST, n // LEAST) + 1) if n >= ENOUGH else range(0)
+    counts = list(looked_for) if count is None else [count]
+    one = np.zeros(n, np.int64)
+    if not counts or counts == [1]:
+        return Grouping(one, 0.0, np.zeros(0), 1.0)
+    if counts == [n]:  # nothing is left that a silhouette could say
+        return Grouping(np.arange(n), 0.0, np.zeros(0), 1.0)
+    points, rng = coordinates(rows), np.random.default_rng(seed)
+    found, silhouette = best_split(points, counts)
+    null = np.array([best_split(without_groups(points, rows, rng, i), counts)[1] for i in range(KINDS * draws)])
+    if count is None and not is_split(silhouette, null):
+        return Grouping(one, silhouette, null, 1.0)
+    labels = by_size(clusters(points, found))
+    return Grouping(labels, silhouette, null, stability(points, labels, seed=seed))
 
 
 def is_split(silhouette: float, null: Floats) -> bool:
-    """Whether a silhouette is above those of data without groups, of either kind, as a test at `LEVEL` has it."""
-    return all((1 + (kind >= silhouette).sum()) / (1 + len(kind)) <= LEVEL for kind in (null[::2], null[1::2]))
+    """Whether a silhouette is above those of data without groups, of every kind, as a test at `LEVEL` has it."""
+    kinds = (null[i::KINDS] for i in range(KINDS))
+    return all((1 + (kind >= silhouette).sum()) / (1 + len(kind)) <= LEVEL for kind in kinds)
+
+
+def bar(null: Floats) -> float:
+    """What data without groups reach in 95 of 100 draws, of the kind that reaches most; see `Grouping.null`."""
+    return float(max(np.quantile(null[i::KINDS], 1 - LEVEL) for i in range(KINDS)))
 
 
 def coordinates(rows: Floats) -> Floats:
     """Rows of unit length in the coordinates of their principal directions: (n, ≤ min(n, channels)), centred."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = rows / np.where(lengths > 0, lengths, 1)
-    centred = unit - unit.mean(0)
-    u, s, vt = np.linalg.svd(centred, full_matrices=False)
+    u, s, vt = np.linalg.svd(directions(rows), full_matrices=False)
     # The sign of a principal direction is no fact: the largest entry is positive.
     signs = np.sign(vt[np.arange(len(vt)), np.abs(vt).argmax(1)])
     found: Floats = u * (s * signs)
     return found
 
 
+def directions(rows: Floats) -> Floats:
+    """Rows brought to unit length, less their mean: (n, channels)."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Floats = rows / np.where(lengths > 0, lengths, 1)
+    centred: Floats = unit - unit.mean(0)
+    return centred
+
+
 def without_groups(points: Floats, rows: Floats, rng: np.random.Generator, number: int) -> Floats:
-    """Data like these without their groups: rotated for even numbers, permuted for odd ones. See the module."""
-    if number % 2:
-        return coordinates(rng.permuted(rows, axis=0))
-    # A random rotation of the rows that leaves their mean, zero, where it is.
+    """Data like these without their groups, of each kind in turn: permuted, rotated, exponential. See the module.
+
+    Args:
+        points: the rows' `coordinates`.
+        rows: the rows.
+        rng: what is drawn from.
+        number: of the draw; says the kind.
+    """
     n = len(points)
-    mixed = rng.normal(size=(n, n - 1))
-    q = np.linalg.qr(mixed - mixed.mean(0))[0]
-    basis = np.linalg.qr(np.eye(n)[:, : n - 1] - 1 / n)[0]
-    rotated: Floats = q @ (basis.T @ points)
-    return rotated
+    if number % KINDS == 0:
+        return directions(rng.permuted(rows, axis=0))
+    if number % KINDS == 1:  # a rotation of the rows that leaves their mean, zero, where it is
+        mixed = rng.normal(size=(n, n - 1))
+        basis = np.linalg.qr(np.eye(n)[:, : n - 1] - 1 / n)[0]
+        rotated: Floats = np.linalg.qr(mixed - mixed.mean(0))[0] @ (basis.T @ points)
+        return rotated
+    # The strongest direction alone: of exponential values along many directions a few strays make groups by themselves.
+    drawn = rng.normal(size=points.shape)
+    drawn[:, 0] = rng.exponential(size=n)
+    drawn -= drawn.mean(0)
+    spread: Floats = drawn * (points.std(0) / drawn.std(0))
+    return spread
 
 
-def clusters(points: Floats, count: int, tree: Ints | None = None) -> Ints:
+def clusters(points: Floats, count: int) -> Ints:
     """k-means from the centres of Ward's groups: (n,). The same at every call."""
     from sklearn.cluster import KMeans
 
-    start = ward(points, [count])[0] if tree is None else tree
+    start = ward(points, [count])[0]
     centres = np.stack([points[start == i].mean(0) for i in range(count)])
     fitted = KMeans(count, init=centres, n_init=1).fit(points)
     labels: Ints = fitted.labels_.astype(np.int64)
@@ -156,17 +189,18 @@ def by_size(labels: Ints) -> Ints:
     return np.array([place[int(label)] for label in labels], np.int64)
 
 
-def _best(points: Floats, counts: Sequence[int] | Any) -> tuple[int, float, Ints]:
-    """The count of groups whose silhouette is largest, with it and the labels; of equal ones the fewest."""
+def best_split(points: Floats, counts: Sequence[int]) -> tuple[int, float]:
+    """The count of Ward's groups whose silhouette is largest, and that; of equal ones the fewest.
+
+    A split that leaves a group of fewer than `LEAST` rows counts as none, −1: a stray row is no group.
+    """
     between = distances(points)
-    best: tuple[int, float, Ints] | None = None
-    for count, start in zip(counts, ward(points, counts), strict=True):
-        labels = clusters(points, count, start)
-        silhouette = silhouette_of(between, labels)
-        if best is None or silhouette > best[1] + 1e-12:
-            best = count, silhouette, labels
-    assert best is not None
-    return best
+    silhouettes = [
+        silhouette_of(between, labels) if np.bincount(labels).min() >= min(LEAST, len(points) // (2 * count)) else -1.0
+        for count, labels in zip(counts, ward(points, counts), strict=True)
+    ]
+    best = max(range(len(counts)), key=lambda i: (round(silhouettes[i], 12), -i))
+    return counts[best], silhouettes[best]
 
 
 def stability(points: Floats, labels: Ints, *, seed: int) -> float:

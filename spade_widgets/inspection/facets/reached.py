@@ -10,8 +10,8 @@ one between them. That is a single layer for a convolution's channel or a logit,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,9 @@ from spade_widgets.sample import Sample
 
 _CONVOLUTIONS = (torch.conv1d, torch.conv2d, torch.conv3d)
 #: A leaf: the layer's name, how often it ran before in the same pass, and which of its inputs it is.
-Place = tuple[str, int, int]
+Place: TypeAlias = tuple[str, int, int]
+#: What reached a neuron on one sample: a number a channel, for each leaf that reaches it.
+Parts: TypeAlias = dict[Place, npt.NDArray[np.float64]]
 
 
 class Cut(TorchFunctionMode):
@@ -110,7 +112,7 @@ class Reached:
         self._name, self._leaves = classifier.name, cut.leaves
         self.maps = maps[0].reshape(maps.shape[1], *(maps.shape[2:] or (1, 1)))  # (channels, rows, cols)
 
-    def parts(self, channel: int, place: tuple[int, int]) -> dict[Place, npt.NDArray[np.float64]]:
+    def parts(self, channel: int, place: tuple[int, int]) -> Parts:
         """Activation × gradient of each channel that reaches a neuron at a place of its map, summed over places.
 
         Of a layer without a bias, and of a logit of one linear layer, the numbers add up to the neuron's value.
@@ -125,7 +127,7 @@ class Reached:
             if value.requires_grad
             else [None] * len(leaves)
         )
-        found: dict[Place, npt.NDArray[np.float64]] = {}
+        found: Parts = {}
         for (where, (leaf, dimension)), gradient in zip(self._leaves.items(), gradients, strict=True):
             if gradient is not None:
                 product = (leaf.detach().double() * gradient.double()).movedim(dimension, 0).flatten(1).sum(1)
@@ -138,7 +140,7 @@ class Reached:
 def what_reached(
     classifier: ImageClassifier,
     neuron: Neuron,
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     places: Sequence[tuple[int, int]],
     *,
     spare: Collection[str] = (),
@@ -159,7 +161,7 @@ def what_reached(
     return side_by_side(rows)
 
 
-def side_by_side(rows: Sequence[dict[Place, npt.NDArray[np.float64]]]) -> npt.NDArray[np.float64]:
+def side_by_side(rows: Sequence[Parts]) -> npt.NDArray[np.float64]:
     """Parts of several samples as one matrix; what did not reach the neuron on a sample is zero there."""
     widths = {where: len(part) for row in rows for where, part in row.items()}
     return np.stack(
