@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ CHECKOUT = Path(__file__).parents[1]
 
 def pytest_configure() -> None:
     torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()  # thousands of tests and all that they import: the collector need not go through them again and again
 
 
 @pytest.fixture(autouse=True)
