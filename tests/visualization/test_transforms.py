@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import functools
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -126,16 +124,3 @@ def test_outside_a_renderer_numpys_global_generator_is_the_seed() -> None:
         seen.append(warp(picture))
     assert torch.equal(seen[0], seen[1])
     assert not torch.equal(seen[0], seen[2])
-
-
-def test_a_rendering_needs_none_of_lucents_transforms_and_so_no_kornia() -> None:
-    code = (
-        "import sys, torch\n"
-        "from spade_widgets import ImageClassifier, visualize\n"
-        "net = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten(), torch.nn.Linear(4 * 30 * 30, 2))\n"
-        "from torchvision.transforms import Compose, Resize, ToTensor\n"
-        "classifier = ImageClassifier(net, preprocess=Compose([Resize((32, 32)), ToTensor()]))\n"
-        "visualize(classifier, 'logit:1', steps=1)\n"
-        "assert 'lucent' in sys.modules and 'kornia' not in sys.modules, sorted(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
