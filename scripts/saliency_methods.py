@@ -78,8 +78,9 @@ INTRODUCTION = """# Saliency methods on torchvision's families
 
 All thirteen methods of `sw.saliency` on members of each family of torchvision {version} and on the built-in classifier.
 torchvision's have random weights here; images are 64 px where the architecture takes them.
-`.venv/bin/python scripts/saliency_methods.py` makes this page; `make test` checks four of these, and on one member of
-each convolutional family the methods that have rules for each operation; `make test-all` checks all of it.
+`.venv/bin/python scripts/saliency_methods.py` makes this page; `make test` checks three of these, `make test-rare`
+three more, and on one member of each convolutional family the methods that have rules for each operation;
+`make test-all` checks all of it.
 
 ✓: a finite map that is not the same everywhere, of the size that the model sees, and the model left as it was: tensors,
 hooks, flags. 0: the map is the same everywhere: a class activation map for six classes, since no place of the last

@@ -1,4 +1,7 @@
-"""Every notebook runs from its first cell to its last."""
+"""Every notebook runs from its first cell to its last.
+
+The first one does in the browser, too, each time (`browser/test_quickstart.py`).
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def test_there_are_notebooks() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "notebook",
-    [pytest.param(n, id=n.stem, marks=() if n == NOTEBOOKS[0] else pytest.mark.rare) for n in NOTEBOOKS],
+    [pytest.param(n, id=n.stem, marks=pytest.mark.rare) for n in NOTEBOOKS],
 )
 def test_notebook_runs(
     notebook: Path, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

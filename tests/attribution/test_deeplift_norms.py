@@ -73,10 +73,9 @@ class Deep(nn.Module):
         return self.fc(x.relu().mean((2, 3)))
 
 
-@pytest.mark.parametrize("baseline", ["mean", "black", "blur"])
 @pytest.mark.parametrize("depth", [1, 24])
 @pytest.mark.parametrize("name", NORMS)
-def test_the_sum_is_kept_and_the_map_stays_bounded(name: str, depth: int, baseline: str) -> None:
+def test_the_sum_is_kept_and_the_map_stays_bounded(name: str, depth: int) -> None:
     if name.startswith("instance"):
         # A channel that is the same everywhere is nothing but rounding after its mean is taken off, and each norm
         # multiplies that by 1/√ε: after seven, the baseline's logit itself is noise.
@@ -84,12 +83,14 @@ def test_the_sum_is_kept_and_the_map_stays_bounded(name: str, depth: int, baseli
     for net in (Deep(NORMS[name], depth).eval(), lively(Deep(NORMS[name], depth, bias=True))):
         classifier = classify(net)
         query = ask(classifier, 3)
-        change = logit(classifier, query.x, 3) - logit(classifier, query.baseline(baseline), 3)
-        found = saliency(classifier, picture(), 3, "deeplift", baseline=baseline).astype(np.float64)
-        magnitudes = float(np.abs(found).sum())
-        assert float(found.sum()) == pytest.approx(change, rel=1e-4, abs=1e-6 * magnitudes)
+        whole = logit(classifier, query.x, 3)
         gradients = saliency(classifier, picture(), 3, "input_x_gradient").astype(np.float64)
-        assert magnitudes < 100 * (1 + float(np.abs(gradients).sum()))
+        for baseline in ("mean", "black", "blur"):
+            change = whole - logit(classifier, query.baseline(baseline), 3)
+            found = saliency(classifier, picture(), 3, "deeplift", baseline=baseline).astype(np.float64)
+            magnitudes = float(np.abs(found).sum())
+            assert float(found.sum()) == pytest.approx(change, rel=1e-4, abs=1e-6 * magnitudes), baseline
+            assert magnitudes < 100 * (1 + float(np.abs(gradients).sum())), baseline
 
 
 SINGLE = {

@@ -33,8 +33,10 @@ SAMPLED = (
 )  # fmt: skip
 #: They compute attention.
 TRANSFORMERS = ("maxvit", "swin", "vit")
-#: What all thirteen methods are tried on; `make test-all` does on every member that the page in the docs lists.
-ALL_METHODS = ("built-in", "mobilenet_v3_small", "shufflenet_v2_x0_5", "squeezenet1_1")
+#: What all thirteen methods are tried on, always or by `make test-rare`; `make test-all` does it on every member that
+#: the page in the docs lists.
+ALL_METHODS = ("built-in", "mobilenet_v3_small", "squeezenet1_1")
+MORE_METHODS = ("densenet121", "resnet18", "shufflenet_v2_x0_5")
 LAST = {
     "alexnet": "features.11", "convnext": "features", "densenet": "features", "efficientnet": "features",
     "googlenet": "inception5b", "inception": "Mixed_7c", "mnasnet": "layers", "mobilenet": "features",
@@ -129,7 +131,7 @@ def test_the_page_lists_what_was_tried(own: bool) -> None:
 @pytest.mark.parametrize(
     ("name", "own"),
     [
-        pytest.param(n, own, marks=left_to(n, ALWAYS, ALL_METHODS))
+        pytest.param(n, own, marks=left_to(n, ALL_METHODS, MORE_METHODS))
         for own in methods.TITLES
         for n in (OWN if own else MEMBERS)
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -61,6 +63,17 @@ STEMS = {
 }  # fmt: skip
 
 
+#: The largest ones: no others are put together like these, and none changes but with torchvision.
+LARGE = ("convnext_tiny", "regnet_x_400mf", "swin_t", "vgg11")
+
+
+def each(names: Iterable[str]) -> Any:
+    """The networks, of which the large ones are rare."""
+    return pytest.mark.parametrize(
+        "name", [pytest.param(name, marks=pytest.mark.rare if name in LARGE else ()) for name in names]
+    )
+
+
 @functools.cache
 def classifier(name: str) -> ImageClassifier:
     """The structure alone: the weights are zeros, since drawing them would take longer than all the rest."""
@@ -83,7 +96,7 @@ def classifier(name: str) -> ImageClassifier:
     return ImageClassifier(model, name=name)
 
 
-@pytest.mark.parametrize("name", LATE)
+@each(LATE)
 def test_structure_of_torchvisions_networks(name: str) -> None:
     network = classifier(name)
     assert late(network) == LATE[name]
@@ -96,7 +109,7 @@ def test_structure_of_torchvisions_networks(name: str) -> None:
     assert preset("paper-saliency").fits(network) == (name == "resnet50")
 
 
-@pytest.mark.parametrize("name", [*LATE, "vit_b_32"])
+@each([*LATE, "vit_b_32"])
 def test_the_last_third(name: str) -> None:
     """From the first of its blocks to the end, and nothing is left out but depthwise convolutions."""
     network = classifier(name)
@@ -155,6 +168,7 @@ def test_attention_is_part_of_its_block() -> None:
     )
 
 
+@pytest.mark.rare
 def test_a_module_around_a_list_of_blocks_is_no_block() -> None:
     """MaxViT's are: a block of its kind would be two."""
     layers = late(classifier("maxvit_t"))
