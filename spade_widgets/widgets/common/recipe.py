@@ -25,6 +25,8 @@ def recipe(
     if drawing.samples:
         looks = ["samples = [", *(f"    {_sample(opened, one)}," for one in spread(session.samples)), "]"]
         how += f", image={drawing.image!r}, magnitude_from=samples"
+    if drawing.begins_at_sample:
+        how += f", image={drawing.image!r}, sample=sample, near={drawing.near!r}"
     lines = [
         *_trace(opened, session, sample, pruning, looks),
         f"dense_image = sw.visualize(classifier, {neuron!r}, {how})",

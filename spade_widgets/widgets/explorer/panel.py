@@ -22,6 +22,7 @@ from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Sample, Source
+from spade_widgets.visualization.accentuation import NEAR, check_near
 from spade_widgets.widgets.common.follow import following, follows
 from spade_widgets.widgets.common.observers import notifying, refuse_waiting
 from spade_widgets.widgets.common.opening import Model, open_panel
@@ -50,8 +51,8 @@ class Explorer(Panel, ExplorerWire):
     """The main panel.
 
     Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`,
-    `sequential`, `fidelity`, `plan`, `image`, `count`; and read: `trace`, `dense_image`, `sparse_image`, `state()`,
-    `code`.
+    `sequential`, `fidelity`, `plan`, `image`, `count`, `near`; and read: `trace`, `dense_image`, `sparse_image`,
+    `state()`, `code`.
 
     Args:
         model: None or `"photos"` for the built-in photograph classifier; `"emoji"` for the other built-in one; a
@@ -83,7 +84,10 @@ class Explorer(Panel, ExplorerWire):
             or `"both"`. Pictures and maps are computed while they are shown.
         image: how pictures are held while they are optimised: `"fourier"`, or `"maco"`, whose Fourier magnitudes are
             those of the panel's samples, all of them: with one sample alone, it shows in the pictures, pruned or not.
+            Or `"sample"`: pictures, the dense one too, begin at the selected sample, whose own object is in them by
+            construction; what comes to it is what the neuron answers to.
         count: 1, or 4 pictures of a neuron that are pushed apart, so that each shows something else that excites it.
+        near: of the image `"sample"`, in [0, 1), how near to it pictures stay; see `sw.visualize`.
 
     Raises:
         InputError, ModelError: if something given cannot be used; one sentence says what and why.
@@ -121,6 +125,7 @@ class Explorer(Panel, ExplorerWire):
         centre: str = "visualization",
         image: str = "fourier",
         count: int = 1,
+        near: float = NEAR,
     ) -> None:
         opened = open_panel(model, samples, weights, class_names, preprocess)
         classifier = opened.classifier
@@ -161,6 +166,7 @@ class Explorer(Panel, ExplorerWire):
             centre=centre,
             image=image,
             count=count,
+            near=near,
             layers=[{"name": x.name, "kind": x.kind, "channels": x.channels} for x in classifier.layers()],
         )
         self._screen = Screen(self)
@@ -313,10 +319,12 @@ class Explorer(Panel, ExplorerWire):
             return check_image(value)
         if name == "count":
             return check_pictures(value)
+        if name == "near":
+            return check_near(value)
         return super()._accepted(name, value)
 
     def _drawing(self) -> Drawing:
-        return Drawing(self.image, self.count)
+        return Drawing(self.image, self.count, self.near).at(self.sample)
 
     def _selection(self) -> Selection:
         neuron = self.session.classifier.neuron(self.neuron)
@@ -395,7 +403,7 @@ class Explorer(Panel, ExplorerWire):
             yield
 
     def _recipe(self, selection: Selection) -> str:
-        return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron, self._drawing())
+        return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron, selection.drawing)
 
     def _message(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         kind = content.get("type")

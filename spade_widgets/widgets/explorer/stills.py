@@ -16,6 +16,9 @@ from spade_widgets.widgets.saliency.stills import map_facts, map_rows
 #: In the place of a picture that would be noise. The page says the same.
 DEAD = "This trace has pruned everything that reaches the neuron: lower the sparsity or choose another."
 
+#: Of pictures that begin at the sample: what they are called, and what is to be known when one is looked at.
+BEGUN = "begun at the sample, whose own object is in them by construction"
+
 
 def explorer_still(panel: ExplorerWire) -> Still:
     """The Explorer's: the sample, both pictures and, where they are in the middle, the maps."""
@@ -25,8 +28,8 @@ def explorer_still(panel: ExplorerWire) -> Still:
         rows.append([sample_tile(panel), *(_picture_tile(panel, which) for which in ("dense", "sparse"))])
     said = {**facts(panel), "Neuron": str(panel.neuron)}
     if panel.centre != "saliency":
-        made = "MACO" if panel.image == "maco" else "Fourier"
-        many = f" × {panel.count}" if panel.count > 1 else ""
+        made = {"maco": "MACO", "sample": f"{BEGUN} (near {panel.near:g})"}.get(panel.image, "Fourier")
+        many = f" × {panel.count}" if panel.count > 1 and panel.image != "sample" else ""
         done = ", ".join(_progress(which, getattr(panel, which)) for which in ("dense", "sparse"))
         said["Pictures"] = f"{made}{many}: {done}"
     if maps is not None:

@@ -7,11 +7,12 @@ from typing import Any
 import anywidget
 import traitlets as t
 
+from spade_widgets.visualization.accentuation import NEAR
 from spade_widgets.widgets.common.once import bundle, once
 from spade_widgets.widgets.common.wire import SHARED, STATIC, PanelWire
 
 #: What a user selects in the Explorer.
-SELECTION = (*SHARED, "neuron", "layer", "image", "count")
+SELECTION = (*SHARED, "neuron", "layer", "image", "count", "near")
 #: What may be in the Explorer's middle.
 CENTRES = ("visualization", "saliency", "both")
 
@@ -31,6 +32,7 @@ class ExplorerWire(PanelWire):
     layer: t.TraitType[Any, Any] = t.TraitType("").tag(sync=True)
     image: t.TraitType[Any, Any] = t.TraitType("fourier").tag(sync=True)
     count: t.TraitType[Any, Any] = t.TraitType(1).tag(sync=True)
+    near: t.TraitType[Any, Any] = t.TraitType(NEAR).tag(sync=True)
     centre: t.TraitType[Any, Any] = t.TraitType("visualization").tag(sync=True)
 
     layers: t.List[Any] = t.List().tag(sync=True)

@@ -29,6 +29,9 @@ from spade_widgets.widgets.common.facts import prediction_rows, trace_facts
 
 Values: TypeAlias = dict[str, Any]
 
+#: Said of pictures that do.
+AT_SAMPLE = "Pictures begin at the sample (near {near:g}): its own object is in them by construction."
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -55,7 +58,8 @@ class Lesson:
     @property
     def pictures(self) -> int:
         """How many visualizations there are."""
-        return len(self.neurons) * (1 + len(self.samples) * len(self.sparsities))
+        dense = len(self.samples) if self.drawing.begins_at_sample else 1
+        return len(self.neurons) * (dense + len(self.samples) * len(self.sparsities))
 
     def __str__(self) -> str:
         counts = (
@@ -143,7 +147,8 @@ class Recorder:
             SpadeError: where something cannot be computed.
         """
         lesson = self._lesson
-        dense = yield from self._pictures(self._session.classifier)
+        own = lesson.drawing.begins_at_sample  # each sample has dense pictures of its own
+        dense = [] if own else (yield from self._pictures(self._session.classifier, lesson.sample))
         samples = yield from _all(self._sample(sample) for sample in lesson.samples)
         return {
             "title": lesson.title,
@@ -152,6 +157,7 @@ class Recorder:
             "neurons": [str(neuron) for neuron in lesson.neurons],
             "sparsities": lesson.sparsities,
             "start": lesson.start(),
+            "image": lesson.drawing.image,
             "dense": dense,
             "samples": samples,
             "images": self._images.encoded,
@@ -160,6 +166,8 @@ class Recorder:
     def _sample(self, sample: Sample) -> Steps[Values]:
         traces = yield from _all(self._trace(sample, sparsity) for sparsity in self._lesson.sparsities)
         view = self._session.classifier.view(sample)
+        own = self._lesson.drawing.begins_at_sample
+        dense = (yield from self._pictures(self._session.classifier, sample)) if own else None
         return {
             "id": sample.id,
             "title": sample.title,
@@ -167,6 +175,7 @@ class Recorder:
             "thumb": self._images.add(images.small_view(view, images.THUMB)),
             "excitements": [self._excitement(sample, neuron) for neuron in self._lesson.neurons],
             "traces": traces,
+            "dense": dense,
         }
 
     def _trace(self, sample: Sample, sparsity: float) -> Steps[Values]:
@@ -174,19 +183,19 @@ class Recorder:
         pruning = replace(self._lesson.pruning, sparsity=sparsity)
         trace = yield from saying(session.trace(sample, pruning), self._progress("tracing"))
         probabilities = session.probabilities(classifier, sample), session.probabilities(trace, sample)
-        pictures = yield from self._pictures(trace)
+        pictures = yield from self._pictures(trace, sample)
         return {
             "facts": trace_facts(trace, sparsity, None),
             "rows": prediction_rows(classifier.class_names, *probabilities),
             "pictures": pictures,
         }
 
-    def _pictures(self, network: Network) -> Steps[list[Values]]:
-        return (yield from _all(self._picture(network, neuron) for neuron in self._lesson.neurons))
+    def _pictures(self, network: Network, sample: Sample) -> Steps[list[Values]]:
+        return (yield from _all(self._picture(network, neuron, sample) for neuron in self._lesson.neurons))
 
-    def _picture(self, network: Network, neuron: Neuron) -> Steps[Values]:
+    def _picture(self, network: Network, neuron: Neuron, sample: Sample) -> Steps[Values]:
         steps = self._session.steps
-        renderer = self._session.renderer(network, neuron, self._lesson.drawing)
+        renderer = self._session.renderer(network, neuron, self._lesson.drawing.at(sample))
         while renderer.steps_done < steps:
             renderer.step()
             yield self._progress("rendering", renderer.steps_done / steps)
@@ -220,5 +229,6 @@ class Recorder:
         return [
             f"Pruned: {layers}; solver {session.solver(pruning)}{order}; {session.augmentations} augmentations; "
             f"pictures of {session.steps} steps; seed {session.seed}.",
+            *([AT_SAMPLE.format(near=self._lesson.drawing.near)] if self._lesson.drawing.begins_at_sample else []),
             f"Recorded with spade_widgets {__version__}: nothing is computed in this page.",
         ]

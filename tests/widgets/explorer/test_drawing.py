@@ -17,6 +17,7 @@ from spade_widgets.runtime.drawing import MOST, PLAIN, Drawing, spread
 from spade_widgets.sample import Sample
 from spade_widgets.visualization.maco import Magnitude
 from spade_widgets.widgets.explorer.panel import Explorer
+from spade_widgets.widgets.explorer.stills import explorer_still
 
 Make = Callable[..., Explorer]
 
@@ -65,11 +66,13 @@ def test_the_first_of_four_begins_as_the_only_one_would(make: Make) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("image", "pixels", "The image cannot be 'pixels': 'fourier', 'maco' can be chosen."),
+        ("image", "pixels", "The image cannot be 'pixels': 'fourier', 'maco', 'sample' can be chosen."),
         ("image", 3, "The image cannot be 3"),
         ("count", 2, "The count cannot be 2: 1 and 4 can be chosen."),
         ("count", True, "The count cannot be True"),
         ("count", "4", "The count cannot be '4'"),
+        ("near", 1.0, "'near' is a number from 0 (free) to less than 1 (hardly moves); 1.0 is none."),
+        ("near", None, "'near' is a number"),
     ],
 )
 def test_what_cannot_be_is_refused(make: Make, name: str, value: Any, said: str) -> None:
@@ -84,6 +87,56 @@ def test_what_cannot_be_is_refused(make: Make, name: str, value: Any, said: str)
 def test_the_code_makes_the_same_pictures(make: Make) -> None:
     some = emoji.samples()[:3]
     panel = make(None, samples=some, image="maco", count=4, steps=2, augmentations=2)
+    settle(panel)
+    assert panel.error == ""
+    made: dict[str, Any] = {"explorer": panel}
+    exec(panel.code, made)
+    assert same(made["dense_image"], panel.dense_image)
+    assert same(made["sparse_image"], panel.sparse_image)
+
+
+def test_pictures_that_begin_at_the_sample_are_each_samples_own(make: Make) -> None:
+    panel = make()
+    settle(panel)
+    plain = panel.dense_image, panel.sparse_image
+    panel.image = "sample"
+    settle(panel)
+    assert panel.error == ""
+    first, classifier = panel.session.samples[0], panel.session.classifier
+    begun = panel.dense_image, panel.sparse_image
+    assert same(begun[0], sw.visualize(classifier, panel.neuron, steps=4, image="sample", sample=first))
+    assert same(begun[1], opened(panel.sparse_file))
+    assert not same(begun[0], plain[0])
+    panel.near = 0.9
+    settle(panel)
+    near = sw.visualize(classifier, panel.neuron, steps=4, image="sample", sample=first, near=0.9)
+    assert same(panel.dense_image, near)
+    assert not same(near, begun[0])
+    assert panel.state()["near"] == 0.9
+    panel.count = 4  # one all the same: several would come to it
+    settle(panel)
+    assert same(panel.dense_image, near)
+    panel.near, neuron = 0.5, panel.neuron
+    panel.neuron = neuron  # chosen: it does not follow the prediction
+    panel.sample = panel.session.samples[1]
+    settle(panel)
+    other = sw.visualize(classifier, neuron, steps=4, image="sample", sample=panel.session.samples[1])
+    assert same(panel.dense_image, other)
+    assert not same(other, begun[0])
+    panel.sample = first
+    settle(panel)
+    assert same(panel.dense_image, begun[0])
+    assert same(panel.sparse_image, begun[1])
+    panel.image, panel.count = "fourier", 1
+    settle(panel)
+    assert same(panel.dense_image, plain[0])
+    assert "by construction" not in explorer_still(panel).facts["Pictures"]
+    panel.image = "sample"
+    assert "in them by construction (near 0.5)" in explorer_still(panel).facts["Pictures"]
+
+
+def test_the_code_begins_at_the_sample_too(make: Make) -> None:
+    panel = make(None, samples=emoji.samples()[:1], image="sample", near=0.7, count=4, steps=2, augmentations=2)
     settle(panel)
     assert panel.error == ""
     made: dict[str, Any] = {"explorer": panel}

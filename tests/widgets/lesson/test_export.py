@@ -67,6 +67,19 @@ def test_every_picture_is_what_python_makes(panel: Explorer, tmp_path: Path) -> 
         )
 
 
+def test_of_pictures_that_begin_at_the_sample_each_sample_has_dense_ones_too(panel: Explorer, tmp_path: Path) -> None:
+    panel.image, panel.near = "sample", 0.7
+    lesson = recording(panel.export_html(tmp_path / "lesson.html", **SMALL))
+    assert (lesson["image"], lesson["dense"]) == ("sample", [])
+    assert any("its own object is in them by construction" in note for note in lesson["notes"])
+    for sample, recorded in zip(panel.session.samples, lesson["samples"], strict=True):
+        for neuron, shot in zip(lesson["neurons"], recorded["dense"], strict=True):
+            options = {"image": "sample", "sample": sample, "near": 0.7}
+            expected = sw.visualize(panel.session.classifier, neuron, steps=4, **options)
+            assert np.array_equal(image(lesson, shot["image"]), np.asarray(expected))
+    assert lesson["samples"][0]["dense"][0]["image"] != lesson["samples"][1]["dense"][0]["image"]
+
+
 def test_it_begins_where_the_panel_is(panel: Explorer, tmp_path: Path) -> None:
     panel.sample, panel.neuron, panel.sparsity = 1, "3:2", 0.85
     lesson = recording(panel.export_html(tmp_path / "lesson.html", **SMALL))

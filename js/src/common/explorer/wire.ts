@@ -61,9 +61,11 @@ export type Centre = "visualization" | "saliency" | "both";
 export interface Selection extends CommonSelection {
   neuron: string;
   layer: string;
-  /** How pictures are made: `"fourier"` or `"maco"`; and how many of a neuron, side by side in one. */
+  /** How pictures are made: `"fourier"`, `"maco"` or `"sample"`; and how many of a neuron, side by side in one. */
   image: string;
   count: number;
+  /** Of `"sample"`: how near to it pictures stay, in [0, 1). */
+  near: number;
   centre: Centre;
 }
 
@@ -113,6 +115,7 @@ export const defaults: Traits = {
   layer: "",
   image: "fourier",
   count: 1,
+  near: 0.5,
   centre: "visualization",
   layers: [],
   channels: { sample_id: "", layer: "", total: 0, rows: [] },

@@ -9,7 +9,7 @@ import { SwipeDivider } from "./SwipeDivider";
 /** The two pictures, dense and trace: beside one another, or one over the other with a divider to swipe. */
 export function Pictures() {
   const panel = useExplorer();
-  const { app, neuron } = panel.traits;
+  const { app, neuron, image } = panel.traits;
   const stage = useRef<HTMLDivElement>(null);
   const mode = panel.mode.value;
   const scale = panel.viewport.value.scale;
@@ -83,6 +83,11 @@ export function Pictures() {
         <PictureView which="sparse" />
         {mode === "swipe" && <SwipeDivider stage={stage} />}
       </div>
+      {image.value === "sample" && (
+        <p class="sw-secondary sw-by-construction">
+          Begins at the sample: its own object is in the picture by construction.
+        </p>
+      )}
     </section>
   );
 }

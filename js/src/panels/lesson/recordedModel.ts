@@ -28,6 +28,7 @@ export class RecordedModel implements AnyModel {
     this.#state = {
       ...defaults,
       app,
+      image: recording.image ?? defaults.image,
       solved: sparsities,
       samples: samples.map(({ id, title, label }, at) => ({ id, title, label, thumb: [0, at] })),
       ...this.#selected(),
@@ -80,7 +81,10 @@ export class RecordedModel implements AnyModel {
     const sample = samples[this.#place.sample];
     const trace = sample?.traces[this.#place.sparsity] as RecordedTrace;
     const neuron = neurons[this.#place.neuron] ?? "";
-    const shots = [dense[this.#place.neuron], trace.pictures[this.#place.neuron]] as [Shot, Shot];
+    const shots = [(sample?.dense ?? dense)[this.#place.neuron], trace.pictures[this.#place.neuron]] as [
+      Shot,
+      Shot,
+    ];
     return {
       sample_id: sample?.id ?? "",
       sparsity: sparsities[this.#place.sparsity] ?? 0,

@@ -33,6 +33,8 @@ export interface RecordedSample {
   excitements: (Excitement | null)[];
   /** One a sparsity. */
   traces: RecordedTrace[];
+  /** A picture a neuron, where each sample has dense ones of its own: those that begin at it. */
+  dense?: Shot[] | null;
 }
 
 export interface Recording {
@@ -45,7 +47,9 @@ export interface Recording {
   sparsities: number[];
   /** Which of each is on screen first. */
   start: { sample: number; neuron: number; sparsity: number };
-  /** A picture a neuron. */
+  /** How pictures were made; `"fourier"` in lessons that don't say. */
+  image?: string;
+  /** A picture a neuron; none where each sample has its own. */
   dense: Shot[];
   samples: RecordedSample[];
   /** Each is there once, in base64. */

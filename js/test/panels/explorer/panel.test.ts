@@ -131,6 +131,27 @@ test("how pictures are made is chosen beside the centre, and said on the button"
   expect(panel.el.querySelector("button[title='How the pictures are made']")).toBeNull();
 });
 
+test("pictures that begin at the sample say so, and how near they stay is chosen", async () => {
+  const panel = await show({ count: 4 });
+  await act(() => find(panel.el, "button[title='How the pictures are made']").click());
+  const choice = (name: string) =>
+    [...panel.el.querySelectorAll<HTMLElement>(".sw-picture-options button")].find(
+      ({ textContent }) => textContent === name,
+    );
+  expect(choice("Near")).toBeUndefined();
+  expect(panel.el.textContent).not.toContain("by construction");
+  await act(() => choice("Sample")?.click());
+  expect(panel.model.state.image).toBe("sample");
+  expect(find(panel.el, ".sw-pictures").textContent).toContain(
+    "Begins at the sample: its own object is in the picture by construction.",
+  );
+  expect(find(panel.el, "button[title='How the pictures are made']").textContent).toBe("Sample"); // one, not four
+  expect(choice("4")).toBeUndefined();
+  expect(choice("Middle")?.getAttribute("aria-pressed")).toBe("true");
+  await act(() => choice("Near")?.click());
+  expect(panel.model.state.near).toBe(0.75);
+});
+
 test("the chart of a saved panel says that it needs a kernel, and its table is there", async () => {
   const model = new FakeModel({
     ...traits,

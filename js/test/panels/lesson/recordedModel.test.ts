@@ -54,6 +54,18 @@ test("a lesson begins where it was recorded", () => {
   expect(shown.dense.value).toMatchObject({ state: "done", step: 9, steps: 9, activation: 2 });
 });
 
+test("where each sample has dense pictures of its own, they go with the sample", () => {
+  const own = recording.samples.map((each, at) => ({ ...each, dense: [shot(at), shot(at + 2)] }));
+  const begun = { ...recording, image: "sample", dense: [], samples: own };
+  const model = new RecordedModel(begun, imagesOf(begun));
+  const { traits: shown } = connect<Traits>(model, defaults);
+  expect(shown.image.value).toBe("sample");
+  expect(text(shown.dense_file.value)).toBe("image 1");
+  model.set("sample_id", "a");
+  expect(text(shown.dense_file.value)).toBe("image 0");
+  expect(opened().traits.image.value).toBe("fourier");
+});
+
 test("the samples' thumbnails are found where their rows say", () => {
   const { traits: shown, numbered } = opened();
   expect(shown.samples.value.map(({ thumb }) => thumb)).toEqual([
