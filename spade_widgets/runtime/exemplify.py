@@ -133,6 +133,11 @@ class Gallery:
         return 0 if self._index is None else self._index.seen
 
     @property
+    def index(self) -> Index | None:
+        """What looking through them has found; None before."""
+        return self._index
+
+    @property
     def left_out(self) -> tuple[str, ...]:
         """Those that could not be looked at, a sentence each."""
         return () if self._index is None else self._index.left_out

@@ -17,7 +17,8 @@ from spade_widgets.neuron import Neuron
 from spade_widgets.pruning.plans.plan import head
 from spade_widgets.runtime.ahead import ahead
 from spade_widgets.runtime.drawing import Drawing, check_image, check_pictures
-from spade_widgets.runtime.explore import Event, Selection, Which, Working, begun, explore
+from spade_widgets.runtime.exemplify import Gallery
+from spade_widgets.runtime.explore import Event, Predicted, Selection, Which, Working, begun, explore
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
 from spade_widgets.runtime.tracing import Pruning
@@ -26,14 +27,16 @@ from spade_widgets.visualization.accentuation import NEAR, check_near
 from spade_widgets.widgets.common.follow import following, follows
 from spade_widgets.widgets.common.observers import notifying, refuse_waiting
 from spade_widgets.widgets.common.opening import Model, open_panel
-from spade_widgets.widgets.common.panel import Panel
 from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
-from spade_widgets.widgets.common.recipe import recipe
+from spade_widgets.widgets.common.recipe import examples_recipe, recipe
 from spade_widgets.widgets.common.still import Still
 from spade_widgets.widgets.common.wire import one_of
+from spade_widgets.widgets.explorer.photographs import Photographed
 from spade_widgets.widgets.explorer.screen import Screen
+from spade_widgets.widgets.explorer.shown import examples_shown, percentile_shown
 from spade_widgets.widgets.explorer.stills import explorer_still
-from spade_widgets.widgets.explorer.wire import CENTRES, SELECTION, ExplorerWire
+from spade_widgets.widgets.explorer.strip import Strip
+from spade_widgets.widgets.explorer.wire import CENTRES, LOOKS, SELECTION
 from spade_widgets.widgets.lesson.export import (
     Neurons,
     Samples,
@@ -47,12 +50,12 @@ from spade_widgets.widgets.lesson.page import check_place
 from spade_widgets.widgets.lesson.record import Lesson
 
 
-class Explorer(Panel, ExplorerWire):
+class Explorer(Photographed):
     """The main panel.
 
     Everything on screen can be read and set: `sample`, `sparsity`, `neuron`, `layer`, `preset`, `pattern`, `solver`,
-    `sequential`, `fidelity`, `plan`, `image`, `count`, `near`; and read: `trace`, `dense_image`, `sparse_image`,
-    `state()`, `code`.
+    `sequential`, `fidelity`, `plan`, `image`, `count`, `near`, `photos`; and read: `trace`, `dense_image`,
+    `sparse_image`, `examples`, `state()`, `code`.
 
     Args:
         model: None or `"photos"` for the built-in photograph classifier; `"emoji"` for the other built-in one; a
@@ -88,14 +91,20 @@ class Explorer(Panel, ExplorerWire):
             construction; what comes to it is what the neuron answers to.
         count: 1, or 4 pictures of a neuron that are pushed apart, so that each shows something else that excites it.
         near: of the image `"sample"`, in [0, 1), how near to it pictures stay; see `sw.visualize`.
+        photos: the user's own photographs, in which the neuron's examples are looked for: a folder, or a list of
+            anything `Sample.read` takes; thousands are looked through in idle time. Default: the samples serve.
+        strip: whether the strip of examples is unfolded.
+
+    `photos` can be set, too, and dropped on the strip; `examples` are the neuron's, an `Examples`, once all photographs
+    were looked at. In the strip, a bar in the trace's colour says how much of an example's activation the trace keeps.
 
     Raises:
         InputError, ModelError: if something given cannot be used; one sentence says what and why.
     """
 
     SELECTS = SELECTION
-    SETS = ("centre",)
-    DRAWS = ("centre",)
+    SETS = ("centre", *LOOKS)
+    DRAWS = ("centre", "strip", "strip_order", "strip_examples", "strip_kept")
 
     _screen: Screen
     _chosen_neuron: str | None = None  # until a user chooses one, it is the class that the sample is taken for
@@ -126,6 +135,8 @@ class Explorer(Panel, ExplorerWire):
         image: str = "fourier",
         count: int = 1,
         near: float = NEAR,
+        photos: Source | Iterable[Source] | None = None,
+        strip: bool = True,
     ) -> None:
         opened = open_panel(model, samples, weights, class_names, preprocess)
         classifier = opened.classifier
@@ -139,6 +150,7 @@ class Explorer(Panel, ExplorerWire):
             cache=cache,
             cache_size=cache_size,
         )
+        self.gallery = Gallery(session, photos)
         first = session.samples[0]
         hidden = [layer.name for layer in classifier.layers() if layer.name != head(classifier)]
         maps = [name for name in hidden if classifier.layer(name).size != (1, 1)]
@@ -167,12 +179,15 @@ class Explorer(Panel, ExplorerWire):
             image=image,
             count=count,
             near=near,
+            strip=strip,
             layers=[{"name": x.name, "kind": x.kind, "channels": x.channels} for x in classifier.layers()],
         )
         self._screen = Screen(self)
+        self._strip = Strip(self)
         self._embedding: Job | None = None
         self._begin()
         self.observe(self._centred, "centre")
+        self.observe(self._looked, [*LOOKS, "samples"])
         self._embed()
 
     # What a user reads and sets
@@ -191,7 +206,7 @@ class Explorer(Panel, ExplorerWire):
         """Everything on screen in plain values: the selection, predictions, trace, pictures' progress, status."""
         chosen = (*(name for name in SELECTION if name not in ("sample_id", "plan")), "estimates")
         names = (*chosen, "predictions", "dense", "sparse")
-        rest = ("centre", "solved", "status", "error")
+        rest = ("centre", *LOOKS, "solved", "status", "error")
         channels = [(row["channel"], row["activation"]) for row in self.channels.get("rows", ())]
         return {
             "sample": self.sample.title,
@@ -200,6 +215,9 @@ class Explorer(Panel, ExplorerWire):
             "plan": [list(pair) for pair in self.plan],
             "trace": self.trace_summary,
             "channels": channels,
+            "photos": self.photo_index,
+            "examples": examples_shown(self),
+            "percentile": percentile_shown(self),
             **{name: getattr(self, name) for name in rest},
         }
 
@@ -258,7 +276,7 @@ class Explorer(Panel, ExplorerWire):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until everything selected is computed (or stopped); whether it is, after `timeout` seconds at most.
 
-        That is what the centre shows: pictures, maps, or both.
+        That is what the centre shows: pictures, maps, or both; and the examples, if they are unfolded.
 
         Raises:
             InputError: within an observer, which the panel's work itself waits for.
@@ -272,14 +290,16 @@ class Explorer(Panel, ExplorerWire):
         with self._awaited():
             if self._embedding is not None and not self._embedding.finished.wait(left()):
                 return False
-            if not super().wait(left()):
+            if not (super().wait(left()) and self._strip.wait(left)):
                 return False
+            self._displayed.refresh()
             return self.saliency_panel is None or bool(self.saliency_panel.wait(left()))
 
     def stop(self) -> None:
         """Stop computing, the maps too where they are in the middle; what is done stays."""
         super().stop()
         self.session.worker.cancel((self, "ahead"))
+        self._strip.rest("stopped")
         if (maps := self.saliency_panel) is not None and maps._active:
             maps.stop()
 
@@ -300,7 +320,7 @@ class Explorer(Panel, ExplorerWire):
 
     # What is accepted, and what happens then
 
-    @t.validate(*SELECTION, "centre")
+    @t.validate(*SELECTION, "centre", *LOOKS)
     def _check(self, proposal: Any) -> Any:
         name = proposal["trait"].name
         value = self._accepted(name, proposal["value"])
@@ -334,6 +354,7 @@ class Explorer(Panel, ExplorerWire):
     def _centred(self, change: Any) -> None:
         self.error = ""
         self._embed()
+        self._strip.look()
         if "saliency" in (change["old"], change["new"]):  # pictures come or go
             self._start()
 
@@ -384,7 +405,10 @@ class Explorer(Panel, ExplorerWire):
                 self._follow_prediction(str(wanted))
                 yield Working("predicting", 0, 1)
                 return  # by now there is another job in the place of this one
-        yield from explore(self.session, selection, self._screen.on_screen)
+        for event in explore(self.session, selection, self._screen.on_screen):
+            yield event
+            if isinstance(event, Predicted):  # first of the sample alone, then, with a trace, what it keeps
+                self._strip.look()
         if selection.pruning.fidelity is None:
             self._besides("ahead", self._ahead(selection), idle=True)
 
@@ -403,7 +427,11 @@ class Explorer(Panel, ExplorerWire):
             yield
 
     def _recipe(self, selection: Selection) -> str:
-        return recipe(self._opened, self.session, selection.sample, selection.pruning, self.neuron, selection.drawing)
+        found: list[str] = []
+        if self.strip:
+            found = examples_recipe(self._opened, self.gallery, self.neuron, self.strip_count)
+        sample, pruning, drawing = selection.sample, selection.pruning, selection.drawing
+        return recipe(self._opened, self.session, sample, pruning, self.neuron, drawing, found)
 
     def _message(self, widget: Any, content: dict[str, Any], buffers: list[Any]) -> None:
         kind = content.get("type")

@@ -22,10 +22,9 @@ from spade_widgets.widgets.common import images
 from spade_widgets.widgets.common.facts import State, picture_facts
 from spade_widgets.widgets.common.frames import Frames
 from spade_widgets.widgets.common.screen import PROGRESS, PanelScreen
+from spade_widgets.widgets.explorer.channels import channel_list
 from spade_widgets.widgets.explorer.wire import ExplorerWire
 
-#: Channels listed.
-CHANNELS = 24
 #: Seconds between two changes of a progress trait at most, however slow the link is.
 SELDOM = 2.0
 
@@ -47,6 +46,7 @@ class Screen(PanelScreen[Selection]):
         # Which picture was drawn last, at which step; and what each on screen is of.
         self._drawn: dict[Which, tuple[Renderer, int]] = {}
         self._showing: Mapping[Which, Hashable] = {}
+        self._listed: Hashable = None
         panel.dense = picture_facts(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
 
@@ -70,7 +70,7 @@ class Screen(PanelScreen[Selection]):
             case Predicted():
                 self._predicted(selection.sample, event)
             case Excited():
-                self._excited(selection, event)
+                self.list_channels(selection, event)
             case Traced(trace):
                 self._traced(selection.sample, selection.pruning, trace)
                 if self._panel.chart is not None:
@@ -93,21 +93,13 @@ class Screen(PanelScreen[Selection]):
 
     # One method an event
 
-    def _excited(self, selection: Selection, event: Excited) -> None:
-        shown = self._panel.channels
-        if (shown.get("sample_id"), shown.get("layer")) == (selection.sample.id, selection.layer):
-            return
-        view = images.small_view(self._panel.session.classifier.view(selection.sample))
-        order = (-event.strengths).argsort(kind="stable")[:CHANNELS].tolist()
-        self._panel.channels = {
-            "sample_id": selection.sample.id,
-            "layer": selection.layer,
-            "total": len(event.strengths),
-            "rows": [
-                {"channel": i, "activation": float(event.strengths[i]), "map": images.heat(view, event.maps[i])}
-                for i in order
-            ],
-        }
+    def list_channels(self, selection: Selection, event: Excited) -> None:
+        """The layer's channels, if they are to be listed otherwise than they are."""
+        gallery, order = self._panel.gallery, self._panel.channel_order
+        listed = selection.sample.id, selection.layer, order, gallery.seen if gallery.whole else None
+        if listed != self._listed:
+            self._listed = listed
+            self._panel.channels = channel_list(self._panel.session, gallery, selection, event, order)
 
     def _rendered(self, selection: Selection, event: Rendered) -> None:
         which, steps, morph = event.which, self._panel.session.steps, event.morph

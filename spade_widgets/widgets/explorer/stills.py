@@ -10,6 +10,7 @@ from PIL import Image
 
 from spade_widgets.widgets.common.still import Still, Tile
 from spade_widgets.widgets.common.stills import NAMES, facts, percent, sample_tile, still_of
+from spade_widgets.widgets.explorer.shown import examples_facts, examples_tile
 from spade_widgets.widgets.explorer.wire import ExplorerWire
 from spade_widgets.widgets.saliency.stills import map_facts, map_rows
 
@@ -26,12 +27,15 @@ def explorer_still(panel: ExplorerWire) -> Still:
     maps = panel.saliency_panel if panel.centre != "visualization" else None
     if panel.centre != "saliency":
         rows.append([sample_tile(panel), *(_picture_tile(panel, which) for which in ("dense", "sparse"))])
+        if panel.strip and panel.strip_examples["neuron"] == panel.neuron:
+            rows[0].append(examples_tile(panel))
     said = {**facts(panel), "Neuron": str(panel.neuron)}
     if panel.centre != "saliency":
         made = {"maco": "MACO", "sample": f"{BEGUN} (near {panel.near:g})"}.get(panel.image, "Fourier")
         many = f" × {panel.count}" if panel.count > 1 and panel.image != "sample" else ""
         done = ", ".join(_progress(which, getattr(panel, which)) for which in ("dense", "sparse"))
         said["Pictures"] = f"{made}{many}: {done}"
+        said |= examples_facts(panel)
     if maps is not None:
         rows += map_rows(maps, first=not rows)
         said |= map_facts(maps)

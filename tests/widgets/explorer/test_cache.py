@@ -29,7 +29,7 @@ def test_an_explorer_finds_what_another_has_kept(
     first = make(cache=tmp_path)
     settle(first)
     first.session.cache.flush()
-    assert kinds(tmp_path) == {"trace", "picture"}
+    assert kinds(tmp_path) == {"trace", "picture", "examples"}
     monkeypatch.setattr(Renderer, "step", None)
     second = make(cache=str(tmp_path))
     settle(second)

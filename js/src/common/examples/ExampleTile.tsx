@@ -1,4 +1,4 @@
-import { decimal, percent } from "../../lib/format";
+import { decimal } from "../../lib/format";
 import { useImageUrl } from "../hooks/useImageUrl";
 import type { ExampleInfo } from "./wire";
 
@@ -15,7 +15,7 @@ const share = (value: number, most: number) =>
 
 /** What is said of an example by those that read it aloud, and by a pointer at rest. */
 export function describeExample({ title, value }: ExampleInfo, kept?: number | null): string {
-  const held = kept === null || kept === undefined ? "" : ` · the trace keeps ${percent(kept, 0)} %`;
+  const held = kept === null || kept === undefined ? "" : ` · the trace keeps ${decimal(100 * kept, 0)} %`;
   return `${title} · activation ${decimal(value)}${held}`;
 }
 
@@ -37,7 +37,9 @@ export function ExampleTile({ example, most, kept }: Props) {
       </span>
       <span class="sw-example-numbers">
         <span class="sw-dense">{decimal(example.value, Math.abs(example.value) < 100 ? 1 : 0)}</span>
-        {kept !== undefined && <span class="sw-sparse">{kept === null ? "–" : `${percent(kept, 0)}%`}</span>}
+        {kept !== undefined && (
+          <span class="sw-sparse">{kept === null ? "–" : `${decimal(100 * kept, 0)}%`}</span>
+        )}
       </span>
     </>
   );

@@ -2,6 +2,7 @@
 // lesson, a recorded Explorer, keeps to it too. Keep the two sides in step.
 
 import type { Bytes } from "../../lib/bytes";
+import type { ExampleInfo } from "../examples/wire";
 import {
   type CommonMessage,
   type CommonReported,
@@ -20,6 +21,8 @@ export interface LayerInfo {
 export interface ChannelRow {
   channel: number;
   activation: number;
+  /** Per cent of the photographs that excite it less; null while that is not known. */
+  percentile?: number | null;
   map: Bytes;
 }
 
@@ -27,7 +30,56 @@ export interface Channels {
   sample_id: string;
   layer: string;
   total: number;
+  /** By what the rows are in order: what was asked for may not be known yet. */
+  order?: ChannelOrder;
   rows: ChannelRow[];
+}
+
+/** Raw excitement, or the share of the photographs that excite a channel less than the sample does. */
+export type ChannelOrder = "activation" | "percentile";
+
+/** What the strip's examples are sorted by: what the dense network answers, or the share of it that the trace keeps. */
+export type StripOrder = "activation" | "kept";
+
+/** The photographs that examples are looked for in. */
+export interface PhotoIndex {
+  /** `"waiting"`: for other work, or to be told to go on. */
+  state: "idle" | "waiting" | "working" | "stopped" | "error";
+  /** Whether they are the panel's own samples, since none were given. */
+  own: boolean;
+  total: number;
+  /** How many were looked at; those left out count. */
+  done: number;
+  /** Seconds that the rest takes, about; null while that is not known. */
+  left: number | null;
+  /** What could not be looked at, a sentence each. */
+  left_out: string[];
+}
+
+/** The neuron's examples, the strongest first. */
+export interface StripExamples {
+  neuron: string;
+  /** How many photographs they are of, and how many more examples of the neuron are known. */
+  seen: number;
+  more: number;
+  rows: ExampleInfo[];
+}
+
+/** What the sample's trace keeps of each example's activation. */
+export interface StripKept {
+  neuron: string;
+  sample_id: string;
+  /** An example's id and the share, where 1 is all of it. */
+  rows: [string, number][];
+}
+
+/** How exceptional the sample is for the neuron. */
+export interface Exceptional {
+  neuron: string;
+  sample_id: string;
+  seen: number;
+  /** Per cent of the photographs that excite it less; null while that is not known. */
+  percentile: number | null;
 }
 
 export type PictureState = "empty" | "waiting" | "rendering" | "stopped" | "done";
@@ -67,6 +119,11 @@ export interface Selection extends CommonSelection {
   /** Of `"sample"`: how near to it pictures stay, in [0, 1). */
   near: number;
   centre: Centre;
+  /** Whether the strip of examples is unfolded; how many it shows, and in which order. */
+  strip: boolean;
+  strip_count: number;
+  strip_order: StripOrder;
+  channel_order: ChannelOrder;
 }
 
 export interface Reported extends CommonReported {
@@ -83,6 +140,10 @@ export interface Reported extends CommonReported {
   saliency_panel: string | null;
   /** What the Saliency panel is at while it is in the middle; `"idle"` else. */
   maps_state: Status["state"];
+  photo_index: PhotoIndex;
+  strip_examples: StripExamples;
+  strip_kept: StripKept;
+  exceptional: Exceptional;
 }
 
 export type Traits = Selection & Reported;
@@ -96,7 +157,18 @@ export interface FrameMessage {
   seconds: number;
 }
 
-export type ExplorerMessage = CommonMessage | { type: "chart" } | { type: "ack"; which: Which; seq: number };
+export type ExplorerMessage =
+  | CommonMessage
+  | { type: "chart" }
+  | { type: "ack"; which: Which; seq: number }
+  | { type: "example"; id: string }
+  | { type: "photos"; files: { name: string }[] };
+
+/** The answer to each `"photos"`: so many files were taken, and the next may come. */
+export interface PhotosTaken {
+  type: "photos taken";
+  files: number;
+}
 
 const noPicture: Picture = {
   neuron: "",
@@ -126,4 +198,12 @@ export const defaults: Traits = {
   chart: null,
   saliency_panel: null,
   maps_state: "idle",
+  strip: false,
+  strip_count: 9,
+  strip_order: "activation",
+  channel_order: "activation",
+  photo_index: { state: "idle", own: true, total: 0, done: 0, left: null, left_out: [] },
+  strip_examples: { neuron: "", seen: 0, more: 0, rows: [] },
+  strip_kept: { neuron: "", sample_id: "", rows: [] },
+  exceptional: { neuron: "", sample_id: "", seen: 0, percentile: null },
 };

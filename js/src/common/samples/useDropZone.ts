@@ -2,9 +2,20 @@ import { useEffect, useState } from "preact/hooks";
 import type { PanelState } from "../state";
 import { addFiles } from "./addFiles";
 
-/** Files dropped anywhere on the panel are samples to add. True while files hover over it. */
-export function useDropZone(panel: PanelState): boolean {
-  const [over, setOver] = useState(false);
+/** What is done with what is dropped on a part of the panel (`data-drop`); elsewhere files are samples to add. */
+export type Droppers = Readonly<Record<string, (dropped: DataTransfer) => void>>;
+
+const SAMPLES = "samples";
+
+function partOf(event: DragEvent): string {
+  // Within a shadow root, as in marimo, the event's target is the root's host.
+  const inside = event.composedPath().find((one) => one instanceof HTMLElement && one.dataset.drop);
+  return (inside as HTMLElement | undefined)?.dataset.drop ?? SAMPLES;
+}
+
+/** Makes the panel a place to drop files on. Which part of it some hover over: `"samples"` where it is none; else "". */
+export function useDropZone(panel: PanelState, droppers?: Droppers): string {
+  const [over, setOver] = useState("");
   useEffect(() => {
     const { root } = panel;
     const off = new AbortController();
@@ -18,7 +29,7 @@ export function useDropZone(panel: PanelState): boolean {
       event.stopPropagation();
       return true;
     };
-    root.addEventListener("dragenter", (event) => claim(event) && setOver(true), options);
+    root.addEventListener("dragenter", (event) => claim(event) && setOver(partOf(event)), options);
     root.addEventListener(
       "dragover",
       (event) => {
@@ -30,19 +41,22 @@ export function useDropZone(panel: PanelState): boolean {
       "dragleave",
       (event) => {
         const to = event.relatedTarget;
-        if (!(to instanceof Node) || !root.contains(to)) setOver(false);
+        if (!(to instanceof Node) || !root.contains(to)) setOver("");
       },
       options,
     );
     root.addEventListener(
       "drop",
       (event) => {
-        setOver(false);
-        if (claim(event)) void addFiles(panel, [...(event.dataTransfer?.files ?? [])]);
+        setOver("");
+        if (!claim(event) || !event.dataTransfer) return;
+        const take = droppers?.[partOf(event)];
+        if (take) take(event.dataTransfer);
+        else void addFiles(panel, [...event.dataTransfer.files]);
       },
       options,
     );
     return () => off.abort();
-  }, [panel]);
+  }, [panel, droppers]);
   return over;
 }

@@ -7,6 +7,7 @@ import { useChildWidget } from "../../common/hooks/useChildWidget";
 import { Segments } from "../../common/parts/Segments";
 import { Pictures } from "../../common/pictures/Pictures";
 import { PictureOptions } from "./PictureOptions";
+import { Strip } from "./Strip";
 
 const choices: [Choice, string][] = [
   ["visualization", "Visualization"],
@@ -45,6 +46,7 @@ export function Centre({ children }: { children: ComponentChildren }) {
       </Controls>
       <div class="sw-centre-part" ref={pictures} hidden={shown === "saliency"}>
         <Pictures />
+        <Strip />
       </div>
       {children}
       <div

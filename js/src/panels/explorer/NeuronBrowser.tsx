@@ -1,7 +1,7 @@
 import { useComputed } from "@preact/signals";
 import { useRef } from "preact/hooks";
 import { useExplorer } from "../../common/explorer/state";
-import type { ChannelRow } from "../../common/explorer/wire";
+import type { ChannelOrder, ChannelRow } from "../../common/explorer/wire";
 import { useImageUrl } from "../../common/hooks/useImageUrl";
 import { useWholeRows } from "../../common/hooks/useWholeRows";
 import { TileGrid } from "../../common/parts/TileGrid";
@@ -9,6 +9,7 @@ import { decimal } from "../../lib/format";
 import { parseNeuron } from "../../lib/neuron";
 import { ChannelField } from "./ChannelField";
 import { ClassPicker } from "./ClassPicker";
+import { HowExceptional, share } from "./HowExceptional";
 import { LayerSelect } from "./LayerSelect";
 
 function ChannelTile({ row }: { row: ChannelRow }) {
@@ -21,14 +22,28 @@ function ChannelTile({ row }: { row: ChannelRow }) {
   );
 }
 
+const orders: [ChannelOrder, string][] = [
+  ["activation", "most excited first"],
+  ["percentile", "most exceptional first"],
+];
+
+function titleOf({ channel, activation, percentile }: ChannelRow, own: boolean): string {
+  const more = percentile === null || percentile === undefined ? "" : ` · ${share(percentile, own)}`;
+  return `Channel ${channel} · activation ${decimal(activation)}${more}`;
+}
+
 /** Which neuron: a layer's channels, the most excited first, a channel by number, or a class. */
 export function NeuronBrowser() {
   const panel = useExplorer();
-  const { channels, neuron, layer, sample_id } = panel.traits;
-  const { rows, total } = channels.value;
+  const { channels, neuron, layer, sample_id, channel_order, photo_index } = panel.traits;
+  const { rows, total, order } = channels.value;
   const scroller = useRef<HTMLDivElement>(null);
   useWholeRows(scroller, rows);
-  const stale = channels.value.layer !== layer.value || channels.value.sample_id !== sample_id.value;
+  const wanted = channel_order.value;
+  const stale =
+    channels.value.layer !== layer.value ||
+    channels.value.sample_id !== sample_id.value ||
+    (order ?? "activation") !== wanted;
   const selected = useComputed(() => {
     const parsed = parseNeuron(neuron.value);
     return parsed?.kind === "channel" && parsed.layer === channels.value.layer
@@ -44,6 +59,7 @@ export function NeuronBrowser() {
       <LayerSelect />
       <ChannelField />
       <ClassPicker />
+      <HowExceptional />
       <div class="sw-channels">
         <div class="sw-scroll sw-channel-scroll" ref={scroller}>
           <TileGrid
@@ -53,16 +69,31 @@ export function NeuronBrowser() {
             keyOf={(row) => String(row.channel)}
             selected={selected.value}
             busy={stale}
-            titleOf={(row) => `Channel ${row.channel} · activation ${decimal(row.activation)}`}
+            titleOf={(row) => titleOf(row, photo_index.value.own)}
             onSelect={(row) => panel.connection.setSoon("neuron", `${channels.value.layer}:${row.channel}`)}
           >
             {(row) => <ChannelTile row={row} />}
           </TileGrid>
         </div>
       </div>
-      <p class="sw-line sw-secondary">
-        {rows.length > 0 ? `${rows.length} of ${total}, most excited first` : "\u00a0"}
-      </p>
+      <div class="sw-channel-order sw-secondary">
+        <span>{rows.length > 0 ? `${rows.length} of ${total},` : "\u00a0"}</span>
+        <select
+          class="sw-input"
+          aria-label="Order of the channels"
+          title="By how strongly the sample excites them, or by how few of the photographs excite them as much"
+          value={wanted}
+          onChange={(event) =>
+            panel.connection.set("channel_order", event.currentTarget.value as ChannelOrder)
+          }
+        >
+          {orders.map(([key, name]) => (
+            <option key={key} value={key}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </div>
     </section>
   );
 }
