@@ -59,5 +59,5 @@ class Spread:
         summed = np.concatenate([[0.0], np.cumsum(self.weights)])
         below = summed[np.searchsorted(self.values, values, "left")]
         up_to = summed[np.searchsorted(self.values, values, "right")]
-        shares: Floats = 50 * (below + up_to) / summed[-1]
+        shares: Floats = np.minimum(50 * (below + up_to) / summed[-1], 100)
         return shares
