@@ -27,7 +27,7 @@ lab: $(INSTALLED) $(BUNDLE) ## open JupyterLab on the quickstart notebook (PORT=
 	@PORT=$(PORT) NO_BROWSER=$(NO_BROWSER) scripts/lab.sh
 
 .PHONY: test
-test: setup chromium lint test-js ## run the tests: Python, TypeScript, and the panel in JupyterLab in Chromium
+test: setup chromium ## check formatting and types, run the tests: TypeScript, Python, the panels in JupyterLab in Chromium
 	@scripts/test.sh
 
 .PHONY: test-rare

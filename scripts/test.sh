@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Python's tests take one core and the browser's little more than another, so both run at once.
+# All else takes one core and the browser's tests little more than another, so both run at once.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -10,7 +10,7 @@ echo "The browser's tests run meanwhile; what they say comes at the end, and is 
 make --no-print-directory test-browser >"$log" 2>&1 &
 browser=$!
 trap 'kill "$browser" 2>/dev/null' EXIT
-make --no-print-directory test-py
+make --no-print-directory lint test-js test-py
 python=$?
 wait "$browser"
 panels=$?
