@@ -3,7 +3,7 @@
 Hamblin et al., "Feature Accentuation: Revealing 'What' Features Respond to in Natural Images", 2024 (arXiv:2402.10039):
 begin at an image in Fourier space, maximise the neuron, be held by the distance of an early layer's activations, show
 no more than what mattered. The sample's own object is in such a picture by construction; what is to be read is what
-came to it, and where dense network and trace, which begin alike, part. Four things are ours:
+came to it, and where dense network and trace, which begin alike, part. Three things are ours:
 
 - The distance is measured in the dense network, also where a trace's picture is made. A trace whose early layers are
   pruned would not see changes that the dense one sees, and would be held less: pictures would differ by how far they
@@ -11,9 +11,8 @@ came to it, and where dense network and trace, which begin alike, part. Four thi
 - The paper's weight is in units of the two gradients at the start, and how far a picture then goes is found out by
   trying. Here `near` says it: how far the activations may go, relative to the sample's own. The pull is as strong as
   the neuron's gradient at that distance, weaker before and stronger beyond, by its square; so the neuron's scale, which
-  pruning changes, does not matter, and one default serves all networks.
-- The distance is that of the picture as it is, not of what the transforms make of it: it costs half, and what is held
-  is what is shown.
+  pruning changes, does not matter, and one default serves all networks. As in the paper, picture and sample are
+  compared through the same transforms: as they are, the picture would hide in a grain of pixels between the strides.
 - The spectrum moves as Lucent's does, magnitudes too, instead of phases alone: these leave ripples over the whole.
 """
 
@@ -99,16 +98,20 @@ def early_layer(classifier: ImageClassifier) -> Layer:
 
 
 class Nearness:
-    """Pulls pictures back to their sample.
+    """Pulls a picture back to its sample.
+
+    Attributes:
+        sample: the picture as it began, (1, 3, h, w) in 0…1.
 
     Args:
-        classifier: the dense one, whatever network the pictures are for.
-        view: the sample's picture, (3, h, w) in 0…1.
-        near: in [0, 1), see `allowed`; at 0 there is no pull, and no cost.
+        classifier: the dense one, whatever network the picture is for.
+        sample: see above.
+        near: in [0, 1), see `allowed`; at 0 there is no pull.
         half: whether the network multiplies in bfloat16.
     """
 
-    def __init__(self, classifier: ImageClassifier, view: Tensor, near: float, *, half: bool) -> None:
+    def __init__(self, classifier: ImageClassifier, sample: Tensor, near: float, *, half: bool) -> None:
+        self.sample = sample
         self._classifier = classifier
         self._layer = early_layer(classifier).name
         self._module = classifier.module()
@@ -116,52 +119,47 @@ class Nearness:
             stem.quicken(self._module)
             layout.channels_last(self._module)
         self._near, self._half = near, half
-        with torch.no_grad():
-            self._there = self._activations(view[None].float().to(classifier.device))
-        self._unit = self._there.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
 
     @property
-    def nbytes(self) -> int:
-        """The memory that the sample's activations take."""
-        return self._there.numel() * self._there.element_size()
+    def pulls(self) -> bool:
+        """Whether there is any pull."""
+        return self._near > 0
 
-    def distances(self, images: Tensor) -> Tensor:
-        """How far pictures (n, 3, h, w) are from the sample, (n,): ‖f(x) − f(sample)‖² / ‖f(sample)‖². Differentiable.
+    def distance(self, seen: Tensor, sample: Tensor) -> Tensor:
+        """How far what the network is given lies from what it would be given of the sample: ‖f(x) − f(s)‖² / ‖f(s)‖².
 
-        Squared, so that there is a gradient also where they begin, at 0.
+        Differentiable. Squared, so that there is a gradient also where a picture begins, at 0.
+
+        Args:
+            seen, sample: (1, 3, h, w), normalised, both through the same transforms.
         """
-        return (self._activations(images) - self._there).square().flatten(1).sum(1) / self._unit
+        with torch.no_grad():
+            there = self._activations(sample)
+        unit = there.square().sum().clamp_min(torch.finfo(torch.float32).tiny)
+        return (self._activations(seen) - there).square().sum() / unit
 
-    def pulled(self, gradient: Tensor, leaf: Tensor, images: Tensor) -> Tensor:
-        """The gradient (n, …) of what pictures are made of, with the pull added to it.
+    def pulled(self, gradient: Tensor, leaf: Tensor, seen: Tensor, sample: Tensor) -> Tensor:
+        """The gradient of what the picture is made of, with the pull added to it.
 
         Args:
             gradient: of the neuron's loss.
             leaf: what it is the gradient of.
-            images: made of the leaf, with their graph.
+            seen, sample: see `distance`; what is seen has a graph to the leaf.
         """
-        if self._near == 0:
-            return gradient
-        distances = self.distances(images)
-        (pull,) = torch.autograd.grad(distances.sum(), [leaf], retain_graph=True)
-        strength = (distances.detach() / allowed(self._near) ** 2).clamp(max=STRONGEST) * _lengths(gradient)
+        distance = self.distance(seen, sample)
+        (pull,) = torch.autograd.grad(distance, [leaf], retain_graph=True)
+        strength = (distance.detach() / allowed(self._near) ** 2).clamp(max=STRONGEST) * _length(gradient)
         # Where the picture begins, there is no pull, and it has no direction.
-        direction = pull / _over(_lengths(pull).clamp_min(torch.finfo(torch.float32).tiny), pull)
-        return gradient + _over(strength, pull) * direction
+        return gradient + strength * pull / _length(pull).clamp_min(torch.finfo(torch.float32).tiny)
 
-    def _activations(self, images: Tensor) -> Tensor:
-        inputs = self._classifier.normalize(images).contiguous(memory_format=self._classifier.memory_format)
+    def _activations(self, inputs: Tensor) -> Tensor:
+        inputs = inputs.contiguous(memory_format=self._classifier.memory_format)
         with bits(self._half):
             return capture(self._module, inputs, [self._layer])[self._layer].float()
 
 
-def _lengths(gradients: Tensor) -> Tensor:
-    return gradients.flatten(1).square().sum(1).sqrt()
-
-
-def _over(values: Tensor, gradients: Tensor) -> Tensor:
-    """One value a picture, to go with all of its gradients."""
-    return values.view(-1, *(1 for _ in gradients.shape[1:]))
+def _length(gradients: Tensor) -> Tensor:
+    return gradients.float().square().sum().sqrt()
 
 
 def smooth(importance: Tensor) -> Tensor:

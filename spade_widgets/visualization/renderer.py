@@ -172,7 +172,7 @@ class Renderer:
         self._nearness: accentuation.Nearness | None = None
         if held.held:
             with _gradients(), model_errors():
-                begun = self._picture().detach()[0]  # of a picture that has not moved the distance is 0 to the last bit
+                begun = self._picture().detach()  # of a picture that has not moved the distance is 0 to the last bit
                 self._nearness = accentuation.Nearness(classifier, begun, nearness, half=self._half)
         self._importance = torch.zeros(self._count, *self.size, dtype=torch.float32, device=classifier.device)
         self._optimizer = torch.optim.Adam([self._leaf], lr=rate, fused=classifier.device.type in ("cpu", "cuda"))
@@ -196,8 +196,7 @@ class Renderer:
     @property
     def nbytes(self) -> int:
         """About the memory that it takes: pictures, Adam's two moments, and the module's own structure, not weights."""
-        held = 0 if self._nearness is None else self._nearness.nbytes
-        return self._count * 48 * self.size[0] * self.size[1] + 2**20 + held
+        return self._count * 48 * self.size[0] * self.size[1] + 2**20
 
     def step(self) -> float:
         """Do one step.
@@ -220,10 +219,7 @@ class Renderer:
     def _step(self) -> float:
         with _gradients():
             image = self._current()
-            seen = lucent_bridge.transform_image(
-                self._transforms, image, self._seed, self.steps_done, fork_global=not self._own_transforms
-            )
-            inputs = self._classifier.normalize(lucent_bridge.fit(seen, self.size))
+            inputs = self._inputs(image)
             with bits(self._half):
                 loss, alike = self._target.losses(inputs, image)
             gradient = self._gradient(loss, image)
@@ -236,8 +232,10 @@ class Renderer:
             if alike is not None and max(peaks) > 0:  # pictures that nothing excites are not alive for being unlike
                 gradient = gradient + self._diversity * loss.detach().abs() * self._gradient(alike)
                 value, peaks = self._read(loss, gradient)
-            if self._nearness is not None and max(peaks) > 0:
-                gradient = self._nearness.pulled(gradient, self._leaf, image)
+            if self._nearness is not None and self._nearness.pulls and max(peaks) > 0:
+                with torch.no_grad():
+                    sample = self._inputs(self._nearness.sample)
+                gradient = self._nearness.pulled(gradient, self._leaf, inputs, sample)
                 value, peaks = self._read(loss, gradient)
         activation, peak = -value, max(peaks)
         if not all(math.isfinite(number) for number in (activation, *peaks)):
@@ -341,8 +339,8 @@ class Renderer:
             seen = self._importance if self._nearness is None else accentuation.smooth(self._importance)
             return opacity(seen).cpu()
 
-    def distances(self) -> list[float]:
-        """How far each picture is from the sample that it began at, in the early layer, relative; see `near`.
+    def distance(self) -> float:
+        """How far the picture is from the sample that it began at, in the early layer, relative; see `near`.
 
         Raises:
             InputError: if it began at none.
@@ -350,8 +348,8 @@ class Renderer:
         if self._nearness is None:
             raise InputError("Only a picture of image='sample' began at a sample.")
         with self._lock, torch.no_grad(), model_errors():
-            found: list[float] = self._nearness.distances(self._picture()).sqrt().tolist()
-        return found
+            seen, sample = (self._classifier.normalize(x) for x in (self._picture(), self._nearness.sample))
+            return float(self._nearness.distance(seen, sample).sqrt())
 
     def picture(self) -> Image.Image:
         """The picture as it is, or the first of several, as a PIL image; see `pictures`."""
@@ -373,6 +371,13 @@ class Renderer:
             if self._nearness is not None and self._importance.any():  # else nothing is known to matter less
                 images = faded(images, self.opacity())
             return [to_picture(image) for image in images]
+
+    def _inputs(self, images: Tensor) -> Tensor:
+        """What the network is given of pictures at this step: the same movements for any."""
+        seen = lucent_bridge.transform_image(
+            self._transforms, images, self._seed, self.steps_done, fork_global=not self._own_transforms
+        )
+        return self._classifier.normalize(lucent_bridge.fit(seen, self.size))
 
     def _current(self) -> Tensor:
         # With its graph: the picture that is shown after a step is the one that the next step starts from.

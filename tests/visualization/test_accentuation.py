@@ -45,7 +45,7 @@ def test_it_begins_at_the_sample_to_a_level_of_255(size: tuple[int, int]) -> Non
         )[0]
         renderer = began(sample=sample, size=size)
         assert float((renderer.image() - wanted).abs().max()) < LEVEL
-        assert renderer.distances() == [0.0]
+        assert renderer.distance() == 0
         shown = np.asarray(renderer.picture(), dtype=float) / 255  # nothing has faded yet
         assert np.abs(shown - wanted.permute(1, 2, 0).numpy()).max() < 2 * LEVEL
 
@@ -63,8 +63,9 @@ def test_dense_and_trace_share_start_transforms_and_the_dense_measure() -> None:
     moved = torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     assert dense._nearness is not None
     assert sparse._nearness is not None
-    assert torch.equal(dense._nearness.distances(moved), sparse._nearness.distances(moved))
-    assert float(dense._nearness.distances(moved)) > 0.01
+    pair = [renderer.distance(moved, renderer.sample) for renderer in (dense._nearness, sparse._nearness)]
+    assert torch.equal(*pair)
+    assert float(pair[0]) > 0.01
     assert not torch.equal(ran(began(classifier), 4).image(), ran(began(trace), 4).image())
 
 
@@ -76,7 +77,7 @@ def test_nearer_stays_nearer_and_each_excites_the_neuron_more_than_the_sample(ne
         renderer = began(classifier, neuron, near=near, transforms=[])
         activations = [renderer.step() for _ in range(60)]
         assert activations[-1] > activations[0]
-        far += renderer.distances()
+        far.append(renderer.distance())
         assert far[-1] < 1.4 * accentuation.allowed(near)  # a step is as long as always
     # Where the pull is hardly felt, it does not part them.
     assert all(b <= 1.05 * a for a, b in itertools.pairwise(far)), far
@@ -84,14 +85,14 @@ def test_nearer_stays_nearer_and_each_excites_the_neuron_more_than_the_sample(ne
 
 
 def test_the_neurons_scale_does_not_matter() -> None:
-    """A trace's neuron may be ten times as weak: it goes as far."""
+    """A trace's neuron may be much weaker: the picture goes as far."""
     classifier = small_classifier()
     weaker = pruned(classifier)
     state = dict(classifier.module().named_parameters())
     weaker.replaced.update({name: 1e-3 * state[name].detach() for name in ("conv3.weight", "conv3.bias")})
     pair = [ran(began(network, near=0.6), 30) for network in (classifier, weaker)]
-    assert pair[0].distances() == pytest.approx(pair[1].distances(), rel=0.02)
-    assert torch.allclose(pair[0].image(), pair[1].image(), atol=0.02)
+    assert pair[0].distance() == pytest.approx(pair[1].distance(), rel=0.02)
+    assert float((pair[0].image() - pair[1].image()).abs().mean()) < 0.01
 
 
 def test_equal_seeds_give_equal_pictures_and_others_see_other_transforms() -> None:
@@ -156,7 +157,7 @@ def test_of_a_trace_that_nothing_passes_the_sample_stays_and_is_said_to_be_dead(
     classifier = small_classifier()
     renderer = ran(began(pruned(classifier, "conv3", keep=0), "conv3:2"), 3)
     assert renderer.dead
-    assert renderer.distances() == [0.0]
+    assert renderer.distance() == 0
     assert torch.equal(renderer.image(), began(classifier).image())
 
 
@@ -168,7 +169,7 @@ def test_the_early_layer_is_a_quarter_of_the_sides_at_most_coarse() -> None:
     flat = nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 5), nn.ReLU(), nn.Linear(5, 2))
     dense = ImageClassifier(flat, class_names=["a", "b"], preprocess=preprocess)
     assert accentuation.early_layer(dense).name == "1"
-    assert ran(began(dense, "logit:a"), 5).distances()[0] > 0
+    assert ran(began(dense, "logit:a"), 5).distance() > 0
 
 
 def test_the_dense_model_is_left_as_it_was() -> None:
@@ -184,7 +185,7 @@ def test_the_dense_model_is_left_as_it_was() -> None:
 def test_other_types_of_weights() -> None:
     for dtype in (torch.float64, torch.bfloat16):
         classifier = ImageClassifier(SmallNet().to(dtype), class_names=list("abcde"), preprocess=preprocess)
-        assert ran(began(classifier), 4).distances()[0] > 0
+        assert ran(began(classifier), 4).distance() > 0
 
 
 @pytest.mark.parametrize(
@@ -209,4 +210,4 @@ def test_bad_input_gets_one_sentence(changes: dict[str, object], message: str) -
 
 def test_only_a_picture_that_began_at_a_sample_says_how_far_it_is() -> None:
     with pytest.raises(InputError, match="began at a sample"):
-        Renderer(small_classifier(), "conv3:2").distances()
+        Renderer(small_classifier(), "conv3:2").distance()
