@@ -7,6 +7,7 @@ computed while nobody wants to see it.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -41,6 +42,9 @@ class Strip:
         self._panel = panel
         self._indexing: Job | None = None
         self._showing: Job | None = None
+        # Which pass over the photographs counts: one that was left off may be in the middle of its last step.
+        self._turn = 0
+        self._saying = threading.RLock()  # a user's observer may stop the panel
         # What the page was told last: the neuron, and the ids of its examples.
         self._told: tuple[str, Sequence[str], int] | None = None
 
@@ -65,15 +69,18 @@ class Strip:
             running = self._indexing is not None and not self._indexing.finished.is_set()
             if not panel.gallery.whole and (hurry or not running):
                 self._say("waiting" if not running else panel.photo_index["state"])
-                self._indexing = self._submit("photographs", self._look_through(), idle=not hurry)
+                self._turn += 1
+                self._indexing = self._submit("photographs", self._look_through(self._turn), idle=not hurry)
             self._showing = self._submit("strip", self._show())
 
     def rest(self, state: str = "idle") -> None:
         """Leave off; what is there stays."""
         worker, gallery = self._panel.session.worker, self._panel.gallery
-        for part in ("photographs", "strip"):
-            worker.cancel((self._panel, part))
-        self._say("idle" if gallery.whole else state)
+        with self._saying:
+            self._turn += 1
+            for part in ("photographs", "strip"):
+                worker.cancel((self._panel, part))
+            self._say("idle" if gallery.whole else state)
 
     def wait(self, left: Callable[[], float | None]) -> bool:
         """Wait until all of it is there; whether it is. `left`: seconds that are left."""
@@ -98,13 +105,16 @@ class Strip:
 
     # On the worker's thread
 
-    def _look_through(self) -> Steps:
+    def _look_through(self, turn: int) -> Steps:
         said = shown = time.monotonic()
         for looked in self._panel.gallery.look_through():
             now = time.monotonic()
-            if now - said > PROGRESS or self._panel.photo_index["state"] != "working":
-                said = now
-                self._say("working", looked)
+            with self._saying:
+                if turn != self._turn:
+                    return
+                if now - said > PROGRESS or self._panel.photo_index["state"] != "working":
+                    said = now
+                    self._say("working", looked)
             if now - shown > PREVIEW:
                 shown = now
                 self._showing = self._submit("strip", self._show())
