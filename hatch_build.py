@@ -15,7 +15,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 STATIC = Path("spade_widgets/widgets/static")
-BUNDLES = (STATIC / "explorer.js", STATIC / "saliency.js", STATIC / "lesson.js")
+BUNDLES = (STATIC / "explorer.js", STATIC / "saliency.js", STATIC / "facets.js", STATIC / "lesson.js")
 SOURCES = ("js/src", "js/package.json", "js/package-lock.json", "js/build.mjs", "js/vite.config.ts", "js/tsconfig.json")
 
 

@@ -12,7 +12,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 const flags = new Set(process.argv.slice(2));
 const demo = flags.has("--demo");
 const outdir = resolve(here, demo ? "demo/dist" : "../spade_widgets/widgets/static");
-const panels = ["explorer", "saliency"];
+const panels = ["explorer", "saliency", "facets"];
 const bundles = [...panels, "lesson"];
 
 /** @type {import("esbuild").BuildOptions} */

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from spade_widgets.sample import Sample as Sample
     from spade_widgets.visualization import visualize as visualize
     from spade_widgets.widgets.explorer.panel import Explorer as Explorer
+    from spade_widgets.widgets.facets.panel import FacetPanel as FacetPanel
     from spade_widgets.widgets.saliency.panel import SaliencyPanel as SaliencyPanel
 
 __version__ = "0.1.0"
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Examples": "inspection.examples",
     "Explorer": "widgets.explorer.panel",
+    "FacetPanel": "widgets.facets.panel",
     "Facets": "inspection.facets",
     "ImageClassifier": "classifier",
     "InputError": "errors",
@@ -65,6 +67,7 @@ _HOMES = {
 __all__ = [
     "Examples",
     "Explorer",
+    "FacetPanel",
     "Facets",
     "ImageClassifier",
     "InputError",

@@ -39,9 +39,10 @@ ALLOWED: dict[str, set[str]] = {
 # The same between the rooms in a room: a folder or file of it → those that it may not import from.
 WITHIN: dict[str, dict[str, set[str]]] = {
     "widgets": {
-        "common": {"explorer", "saliency", "lesson"},
-        "saliency": {"explorer", "lesson"},
-        "lesson": {"explorer", "saliency"},
+        "common": {"explorer", "saliency", "lesson", "facets"},
+        "saliency": {"explorer", "lesson", "facets"},
+        "lesson": {"explorer", "saliency", "facets"},
+        "facets": {"explorer", "saliency", "lesson"},
     },
     "pruning": {
         "solvers": {"plans", "traces", "spade", "pruner", "sequential"},

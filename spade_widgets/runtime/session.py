@@ -180,4 +180,5 @@ class Session(Tracing):
         """Names a network in the store's keys by what makes it; the weights' digest would have to read them all."""
         if not isinstance(network, Trace):
             return "dense"
-        return network.sample.id, network.plan, network.solver, network.sequential, network.augmentations
+        others = tuple(other.id for other in network.others)
+        return network.sample.id, others, network.plan, network.solver, network.sequential, network.augmentations
