@@ -108,7 +108,8 @@ export function PictureView({ which }: { which: Which }) {
   const canvas = useRef<HTMLCanvasElement>(null);
   const frame = useRef<HTMLDivElement>(null);
   const picture = panel.traits[which].value;
-  const { blank, stale } = usePaintings(panel, which, canvas);
+  const painted = { picture: panel.traits[which], file: panel.traits[`${which}_file`] };
+  const { blank, stale } = usePaintings(panel, which, painted, canvas);
   useZoomAndPan(panel, frame);
 
   const viewport = panel.viewport.value;

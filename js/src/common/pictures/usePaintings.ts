@@ -1,12 +1,22 @@
-import { batch, effect, type Signal, useSignal } from "@preact/signals";
+import { batch, effect, type ReadonlySignal, type Signal, useSignal } from "@preact/signals";
 import type { RefObject } from "preact";
 import { useEffect } from "preact/hooks";
-import { isEmpty } from "../../lib/bytes";
+import { type Bytes, isEmpty } from "../../lib/bytes";
 import { leaveGhost } from "../../lib/ghost";
 import { createPainter } from "../../lib/painter";
-import type { ExplorerState } from "../explorer/state";
-import type { FrameMessage } from "../explorer/wire";
-import type { Which } from "../wire";
+import type { Picture } from "../explorer/wire";
+
+/** What is known of a picture: how far it is, and the file of what is there. */
+export interface Painted {
+  picture: ReadonlySignal<Picture>;
+  file: ReadonlySignal<Bytes>;
+}
+
+/** Of a panel: whence frames come, and where it is said that they came. */
+interface Frames<W extends string> {
+  connection: { onMessage(callback: (message: unknown, buffers: readonly unknown[]) => void): () => void };
+  send(message: { type: "ack"; which: W; seq: number }): void;
+}
 
 interface Paintings {
   /** Nothing was drawn yet. */
@@ -15,7 +25,7 @@ interface Paintings {
   stale: Signal<boolean>;
 }
 
-function isFrame(message: unknown): message is FrameMessage {
+function isFrame(message: unknown): message is { which: string; seq: number } {
   return typeof message === "object" && message !== null && (message as { type?: unknown }).type === "frame";
 }
 
@@ -23,9 +33,10 @@ function isFrame(message: unknown): message is FrameMessage {
  * Keeps a canvas up to date: with the frames while the picture is rendered, with the finished file otherwise. Each frame is
  * acknowledged once it is drawn, or passed over for a later one: Python sends no more than the page can draw.
  */
-export function usePaintings(
-  panel: ExplorerState,
-  which: Which,
+export function usePaintings<W extends string>(
+  panel: Frames<W>,
+  which: W,
+  { picture, file }: Painted,
   canvas: RefObject<HTMLCanvasElement | null>,
 ): Paintings {
   const blank = useSignal(true);
@@ -35,8 +46,6 @@ export function usePaintings(
     const target = canvas.current;
     if (!target) return;
     const painter = createPainter(target);
-    const picture = panel.traits[which];
-    const file = which === "dense" ? panel.traits.dense_file : panel.traits.sparse_file;
     let closed = false;
 
     // A picture that takes another one's place comes up slowly; one that goes on from it does not.
@@ -95,7 +104,7 @@ export function usePaintings(
       stopPng();
       stopState();
     };
-  }, [panel, which, canvas, blank, stale]);
+  }, [panel, which, picture, file, canvas, blank, stale]);
 
   return { blank, stale };
 }

@@ -21,10 +21,12 @@ const label = (sparsity: number) => percent(sparsity).replace(/\.0$/, "");
 interface Props {
   /** The only sparsities that there are, ascending, where no kernel can make others. */
   stops?: readonly number[];
+  /** Whether a trace that keeps the prediction can be asked for instead. */
+  keep?: boolean;
 }
 
 /** The one number of the panel, large, to be dragged, stepped or typed. */
-export function SparsityBar({ stops }: Props) {
+export function SparsityBar({ stops, keep = true }: Props) {
   const panel = usePanel();
   const handle = useHandle(panel);
   const track = useRef<HTMLDivElement>(null);
@@ -132,7 +134,7 @@ export function SparsityBar({ stops }: Props) {
           <span class="sw-knob" style={{ left: `${place * 100}%` }} />
         </div>
       </div>
-      {!stops && <KeepPrediction />}
+      {!stops && keep && <KeepPrediction />}
       <p id={panel.id("sparsity-message")} class="sw-message" role="alert" hidden={message === ""}>
         {message}
       </p>

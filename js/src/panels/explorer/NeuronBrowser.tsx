@@ -4,13 +4,13 @@ import { useExplorer } from "../../common/explorer/state";
 import type { ChannelOrder, ChannelRow } from "../../common/explorer/wire";
 import { useImageUrl } from "../../common/hooks/useImageUrl";
 import { useWholeRows } from "../../common/hooks/useWholeRows";
+import { ChannelField } from "../../common/neuron/ChannelField";
+import { ClassPicker } from "../../common/neuron/ClassPicker";
+import { LayerSelect } from "../../common/neuron/LayerSelect";
 import { TileGrid } from "../../common/parts/TileGrid";
 import { decimal } from "../../lib/format";
 import { parseNeuron } from "../../lib/neuron";
-import { ChannelField } from "./ChannelField";
-import { ClassPicker } from "./ClassPicker";
 import { HowExceptional, share } from "./HowExceptional";
-import { LayerSelect } from "./LayerSelect";
 
 function ChannelTile({ row }: { row: ChannelRow }) {
   const url = useImageUrl(row.map);

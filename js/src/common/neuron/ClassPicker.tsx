@@ -1,6 +1,6 @@
 import { useEffect, useRef, useState } from "preact/hooks";
-import { useExplorer } from "../../common/explorer/state";
 import { classIndex, logitNeuron, parseNeuron } from "../../lib/neuron";
+import { useNeuron } from "./state";
 
 const SHOWN = 60;
 
@@ -19,7 +19,7 @@ export function findClasses(classes: readonly string[], query: string): number[]
 
 /** A class logit by name: a field that narrows the list, for a model may know a thousand classes. */
 export function ClassPicker() {
-  const panel = useExplorer();
+  const panel = useNeuron();
   const classes = panel.traits.app.value.classes;
   const current = classIndex(parseNeuron(panel.traits.neuron.value), classes);
   const [query, setQuery] = useState<string | null>(null);

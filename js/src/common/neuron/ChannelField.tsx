@@ -1,10 +1,10 @@
 import { useEffect, useState } from "preact/hooks";
-import { useExplorer } from "../../common/explorer/state";
 import { parseNeuron, readChannel } from "../../lib/neuron";
+import { useNeuron } from "./state";
 
 /** A channel by number, or by number and place: "17", "17@3,4". */
 export function ChannelField() {
-  const panel = useExplorer();
+  const panel = useNeuron();
   const { neuron, layer, layers } = panel.traits;
   const parsed = parseNeuron(neuron.value);
   const here = parsed?.kind === "channel" && parsed.layer === layer.value ? parsed : null;

@@ -1,5 +1,5 @@
-import { useExplorer } from "../../common/explorer/state";
-import type { LayerInfo } from "../../common/explorer/wire";
+import type { LayerInfo } from "../explorer/wire";
+import { useNeuron } from "./state";
 
 const units: Record<LayerInfo["kind"], string> = { conv: "channels", linear: "outputs", block: "channels" };
 
@@ -24,7 +24,7 @@ function Option({ layer }: { layer: LayerInfo }) {
 }
 
 export function LayerSelect() {
-  const panel = useExplorer();
+  const panel = useNeuron();
   const { layers, layer } = panel.traits;
   const known = layers.value.some((one) => one.name === layer.value);
   return (
