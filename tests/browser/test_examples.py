@@ -44,7 +44,7 @@ class Strip:
         self.row = self.root.get_by_role("group", name="Examples", exact=True)
         self.tiles = self.row.get_by_role("button", name=re.compile("activation"))
         self.fold = self.root.get_by_role("button", name="In your photographs")
-        self.status = self.root.get_by_role("status")
+        self.status = self.root.locator(".sw-strip-head > .sw-line")
 
     def await_there(self) -> None:
         """Waits until Python has nothing left to do for it, and until the page shows what it has."""

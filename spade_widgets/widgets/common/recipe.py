@@ -71,14 +71,14 @@ def saliency_recipe(
 
 def photos_recipe(opened: Opened, gallery: Gallery) -> list[str]:
     """The lines that name the photographs."""
-    sources = gallery.photos
-    each = [_sample(opened, one) if isinstance(one, Sample) else repr(str(one)) for one in sources]
-    whole = [room for room in BUILT_IN if each == [f"{room}.samples()[{i}]" for i in range(len(each))]]
     if gallery.folder is not None:
         return [f"photos = {gallery.folder!r}"]
-    if whole and sources == opened.samples:
-        return [f"photos = {whole[0]}.samples()"]
-    if len(each) <= LISTED and (gallery.own or gallery.lasting):
+    sources = gallery.photos
+    if len(sources) <= LISTED and (gallery.own or gallery.lasting):
+        each = [_sample(opened, one) if isinstance(one, Sample) else repr(str(one)) for one in sources]
+        for room in BUILT_IN:
+            if each == [f"{room}.samples()[{i}]" for i in range(len(opened.samples))]:
+                return [f"photos = {room}.samples()"]
         return ["photos = [", *(f"    {one}," for one in each), "]"]
     return [f"photos = {opened.panel}.photos"]
 

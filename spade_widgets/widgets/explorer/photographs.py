@@ -38,8 +38,8 @@ class Photographed(Panel, ExplorerWire):
     def photos(self, value: Source | Iterable[Source] | None) -> None:
         gallery = Gallery(self.session, value)
         with self._starting:
-            self._strip.rest()
             self.gallery = gallery
+        self._strip.forget()
         self._strip.look()
         self.code = self._recipe(self._selection())
 
@@ -95,6 +95,8 @@ class Photographed(Panel, ExplorerWire):
 
     def _take(self, files: list[tuple[str, Any]]) -> Steps:
         """On the worker's thread: files that were dropped on the strip come to the photographs."""
+        if self.gallery.own:
+            self._strip.forget()
         try:
             for name, data in files:
                 self.gallery.keep(name, bytes(data))

@@ -82,6 +82,15 @@ class Strip:
                 worker.cancel((self._panel, part))
             self._say("idle" if gallery.whole else state)
 
+    def forget(self) -> None:
+        """There are other photographs: what was found in the former ones does not pass for theirs."""
+        panel = self._panel
+        self.rest()
+        self._told = None
+        panel.strip_examples = {**panel.strip_examples, "seen": 0, "more": 0, "rows": []}
+        panel.strip_kept = {**panel.strip_kept, "rows": []}
+        panel.exceptional = {**panel.exceptional, "seen": 0, "percentile": None}
+
     def wait(self, left: Callable[[], float | None]) -> bool:
         """Wait until all of it is there; whether it is. `left`: seconds that are left."""
         if self._indexing is not None and not self._indexing.finished.is_set():

@@ -13,9 +13,17 @@ interface Props {
 const share = (value: number, most: number) =>
   `${100 * Math.min(1, Math.max(0, most > 0 ? value / most : 0))}%`;
 
+/** The share that is kept, in words; nothing can be kept of what is not above zero. */
+function keptOf(value: number, kept: number | null | undefined): string {
+  if (kept === null || kept === undefined || value <= 0) return "–";
+  if (kept < 0) return "<0%";
+  return kept > 9.99 ? ">999%" : `${decimal(100 * kept, 0)}%`;
+}
+
 /** What is said of an example by those that read it aloud, and by a pointer at rest. */
 export function describeExample({ title, value }: ExampleInfo, kept?: number | null): string {
-  const held = kept === null || kept === undefined ? "" : ` · the trace keeps ${decimal(100 * kept, 0)} %`;
+  const held =
+    kept === null || kept === undefined || value <= 0 ? "" : ` · the trace keeps ${decimal(100 * kept, 0)} %`;
   return `${title} · activation ${decimal(value)}${held}`;
 }
 
@@ -37,9 +45,7 @@ export function ExampleTile({ example, most, kept }: Props) {
       </span>
       <span class="sw-example-numbers">
         <span class="sw-dense">{decimal(example.value, Math.abs(example.value) < 100 ? 1 : 0)}</span>
-        {kept !== undefined && (
-          <span class="sw-sparse">{kept === null ? "–" : `${decimal(100 * kept, 0)}%`}</span>
-        )}
+        {kept !== undefined && <span class="sw-sparse">{keptOf(example.value, kept)}</span>}
       </span>
     </>
   );

@@ -114,8 +114,8 @@ export function Strip() {
   return (
     <section class="sw-strip" data-drop="photos" aria-label="In your photographs">
       <div class="sw-strip-head">
-        <h3>
-          <Controls>
+        <Controls>
+          <h3>
             <button
               type="button"
               class="sw-fold"
@@ -125,9 +125,9 @@ export function Strip() {
             >
               In your photographs
             </button>
-          </Controls>
-        </h3>
-        <span class="sw-line sw-secondary" role="status">
+          </h3>
+        </Controls>
+        <span class="sw-line sw-secondary">
           {open
             ? describeIndex(index, strip_examples.value.seen)
             : "the neuron's examples, and what the trace keeps"}

@@ -55,6 +55,8 @@ test("each example has its crop, what the dense network answers and what the tra
   expect(marks).toEqual([1, 2, 3]);
   expect(widths(panel.el, "dense")).toEqual(["100%", "50%", "25%"]);
   expect(widths(panel.el, "sparse")).toEqual(["50%", "45%", "0%"]);
+  const numbers = tiles(panel.el).map((tile) => find(tile, ".sw-example-numbers").textContent);
+  expect(numbers).toEqual(["4.050%", "2.090%", "1.0<0%"]);
   expect(tiles(panel.el).map((tile) => tile.getAttribute("aria-pressed"))).toEqual([
     "true",
     "false",
