@@ -12,6 +12,7 @@ The answer is several groups if all three say so.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -135,12 +136,15 @@ def without_groups(points: Floats, rows: Floats, rng: np.random.Generator, numbe
 def clusters(points: Floats, count: int) -> Ints:
     """k-means from the centres of Ward's groups: (n,). The same at every call."""
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
 
     start = ward(points, [count])[0]
     centres = np.stack([points[start == i].mean(0) for i in range(count)])
-    fitted = KMeans(count, init=centres, n_init=1).fit(points)
-    labels: Ints = fitted.labels_.astype(np.int64)
-    return labels
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels: Ints = KMeans(count, init=centres, n_init=1).fit(points).labels_.astype(np.int64)
+    # Of rows that are equal but for rounding it may leave a group empty, and says so: then nothing is to be moved.
+    return labels if len(np.unique(labels)) == count else start
 
 
 def ward(points: Floats, counts: Sequence[int]) -> list[Ints]:
@@ -192,11 +196,11 @@ def by_size(labels: Ints) -> Ints:
 def best_split(points: Floats, counts: Sequence[int]) -> tuple[int, float]:
     """The count of Ward's groups whose silhouette is largest, and that; of equal ones the fewest.
 
-    A split that leaves a group of fewer than `LEAST` rows counts as none, −1: a stray row is no group.
+    A split that leaves a group of fewer than `LEAST` rows counts as none, 0: a stray row is no group.
     """
     between = distances(points)
     silhouettes = [
-        silhouette_of(between, labels) if np.bincount(labels).min() >= min(LEAST, len(points) // (2 * count)) else -1.0
+        silhouette_of(between, labels) if np.bincount(labels).min() >= min(LEAST, len(points) // (2 * count)) else 0.0
         for count, labels in zip(counts, ward(points, counts), strict=True)
     ]
     best = max(range(len(counts)), key=lambda i: (round(silhouettes[i], 12), -i))

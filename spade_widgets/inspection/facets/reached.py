@@ -105,12 +105,14 @@ class Reached:
         name = OUTPUT if layer is None else classifier.layer(layer).name
         cut = Cut(module, spare)
         # Under the mode alone: the picture's preprocessing may use convolutions of its own.
-        inputs = classifier.prepare(sample)
-        with torch.enable_grad(), cut:
+        with torch.inference_mode(False):
+            inputs = classifier.prepare(sample)
+        with torch.inference_mode(False), torch.enable_grad(), cut:
             output = capture(module, inputs, [name])[name]
             maps = output if layer is None else classifier.layer(layer).maps(output)
+            maps = maps[0].reshape(maps.shape[1], *(maps.shape[2:] or (1, 1)))
         self._name, self._leaves = classifier.name, cut.leaves
-        self.maps = maps[0].reshape(maps.shape[1], *(maps.shape[2:] or (1, 1)))  # (channels, rows, cols)
+        self.maps = maps  # (channels, rows, cols)
 
     def parts(self, channel: int, place: tuple[int, int]) -> Parts:
         """Activation × gradient of each channel that reaches a neuron at a place of its map, summed over places.
@@ -120,7 +122,8 @@ class Reached:
         Raises:
             ModelError: if no convolution and no linear layer reaches it.
         """
-        value = self.maps[channel, place[0], place[1]]
+        with torch.inference_mode(False), torch.enable_grad():
+            value = self.maps[channel, place[0], place[1]]
         leaves = [leaf for leaf, _ in self._leaves.values()]
         gradients: Sequence[Tensor | None] = (
             torch.autograd.grad(value, leaves, retain_graph=True, allow_unused=True)

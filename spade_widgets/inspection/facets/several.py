@@ -53,7 +53,7 @@ class ChannelFacets:
 def several(
     classifier: ImageClassifier,
     layer: str | None,
-    photos: Source | Iterable[Source] = (),
+    photos: Source | Iterable[Source] | None = None,
     *,
     channels: Sequence[int] | None = None,
     index: Index | None = None,
@@ -70,7 +70,7 @@ def several(
     Args:
         classifier: the dense classifier.
         layer: its name, or None for the classes.
-        photos: as of `facets`; nothing where the index is enough.
+        photos: as of `facets`; None where the index is enough.
         channels: which of them, in this order; by default all.
         index, cache: as of `examples`.
         seed: as of `facets`.
@@ -84,8 +84,10 @@ def several(
     asked = list(range(count)) if channels is None else [whole("channel", c, 0) for c in channels]
     if asked and max(asked) >= count:
         raise InputError(f"There is no channel {max(asked)}: they are 0 to {count - 1}.")
+    if photos is None and index is None:
+        raise InputError("There are no photographs to look at: give a folder, a list of images, or an index.")
     known = Index(classifier, cache=cache) if index is None else index
-    if index is None or photos != ():
+    if photos is not None:
         for step in known.build(photos):
             yield Progress("looking", step.done, step.total)
     neurons = [classifier.neuron(f"logit:{c}" if layer is None else f"{layer}:{c}") for c in asked]
