@@ -50,8 +50,8 @@ class Best:
         self.images = np.zeros(shape, np.int32)
         self.places = np.zeros(shape, np.int32)
         self._worst = np.zeros(self.neurons, np.int64)
-        #: What a value has to reach to be among the best, (neurons,).
-        self.threshold = np.full(self.neurons, -np.inf, np.float32)
+        # What a value has to reach to be among the best, (neurons,).
+        self._threshold = np.full(self.neurons, -np.inf, np.float32)
         self._sampled = np.empty((min(MOST, max(FEWEST, NUMBERS // self.neurons)), self.neurons), np.float32)
         self._drawn = np.zeros(len(self._sampled), np.int32)
         self._drawn_keys = np.zeros(len(self._sampled), np.uint64)
@@ -67,10 +67,7 @@ class Best:
         return self._drawn[: len(self.keys)]
 
     def add(self, key: int, values: Floats, places: Ints) -> None:
-        """Add an image: its key, and each neuron's value and place, (neurons,) each.
-
-        The place matters only where the value reaches the threshold.
-        """
+        """Add an image: its key, and each neuron's value and place, (neurons,) each."""
         number = len(self.keys)
         self._draw(number, key, values)
         self.keys.append(key)
@@ -80,9 +77,9 @@ class Best:
             if number == BEST - 1:
                 self._find_worst(np.arange(self.neurons))
             return
-        rows = np.flatnonzero(values >= self.threshold)
+        rows = np.flatnonzero(values >= self._threshold)
         slots = self._worst[rows]
-        enters = (values[rows] > self.threshold[rows]) | (self._best_keys[rows, slots] > key)
+        enters = (values[rows] > self._threshold[rows]) | (self._best_keys[rows, slots] > key)
         rows, slots = rows[enters], slots[enters]
         if len(rows):
             self.values[rows, slots], self.images[rows, slots] = values[rows], number
@@ -135,9 +132,14 @@ class Best:
 
     def _find_worst(self, rows: npt.NDArray[np.int64]) -> None:
         values = self.values[rows]
-        least = values.min(1)
-        slots = np.where(values == least[:, None], self._best_keys[rows], 0).argmax(1)
-        self._worst[rows], self.threshold[rows] = slots, least
+        slots = values.argmin(1)
+        least = values[np.arange(len(rows)), slots]
+        # Of equal ones it is the largest key: rarely asked for, but where a unit is off.
+        equal = np.flatnonzero(np.count_nonzero(values == least[:, None], axis=1) > 1)
+        if len(equal):
+            among = values[equal] == least[equal, None]
+            slots[equal] = np.where(among, self._best_keys[rows[equal]], 0).argmax(1)
+        self._worst[rows], self._threshold[rows] = slots, least
 
     def _draw(self, number: int, key: int, values: Floats) -> None:
         if number < len(self._sampled):

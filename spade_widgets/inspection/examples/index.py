@@ -189,7 +189,7 @@ class Index:
             if self._pass is None:
                 kind: Callable[..., Pass] = Activations if self.by == "activation" else Relevances
                 self._pass = kind(self.classifier, self._parts, inputs)
-            values, places = self._pass(inputs, self._best.threshold)
+            values, places = self._pass(inputs)
             finite = [bool(np.isfinite(row).all()) for row in values]
             for row, read in enumerate(fresh.values()):
                 if finite[row]:

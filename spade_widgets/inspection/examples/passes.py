@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_max_pool2d
 
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.attribution.methods.lrp import canonical, composite_of
@@ -69,11 +70,8 @@ def parts_of(classifier: ImageClassifier, only: Neuron | None = None) -> tuple[P
 class Pass(Protocol):
     """Looks at images."""
 
-    def __call__(self, inputs: Tensor, threshold: Floats) -> tuple[Floats, Ints]:
-        """(n, c, h, w) → the neurons' values and places, (n, neurons) each.
-
-        A place is row · columns + column; it is right where the value reaches the threshold, (neurons,).
-        """
+    def __call__(self, inputs: Tensor) -> tuple[Floats, Ints]:
+        """(n, c, h, w) → the neurons' values and places, (n, neurons) each. A place is row · columns + column."""
 
 
 def together(classifier: ImageClassifier) -> int:
@@ -96,8 +94,9 @@ class Activations:
         self._parts = parts
         self._neurons = parts[-1].stop
         self._found: tuple[Floats, Ints] | None = None
-        self._threshold = torch.empty(0)
         self._seen: set[str] = set()
+        self._state: tuple[int, int, str] | None = None
+        self._before: tuple[Tensor, Part] | None = None
         module = classifier.module()
         with model_errors():
             self._run = logits_of_many(module, examples, classifier.prunable(), classifier.memory_format)
@@ -105,17 +104,17 @@ class Activations:
             if part.layer is not None:
                 module.get_submodule(part.name).register_forward_hook(self._hook(part))
 
-    def __call__(self, inputs: Tensor, threshold: Floats) -> tuple[Floats, Ints]:
+    def __call__(self, inputs: Tensor) -> tuple[Floats, Ints]:
         """See `Pass`."""
         shape = len(inputs), self._neurons
         self._found = np.full(shape, np.nan, np.float32), np.zeros(shape, np.int32)
-        self._threshold = torch.from_numpy(threshold).to(inputs.device)
         self._seen.clear()
         with model_errors():
             logits = self._run(inputs)
         for part in self._parts:
             if part.layer is None:
                 self._keep(part, logits)
+        self._state = self._before = None
         found, self._found = self._found, None
         return found
 
@@ -125,11 +124,26 @@ class Activations:
 
         def look(_module: nn.Module, _inputs: Any, output: Any) -> None:
             # A layer that runs several times is taken at its first run, as everywhere.
-            if self._found is not None and part.name not in self._seen:
-                self._seen.add(part.name)
+            if self._found is None or part.name in self._seen:
+                return
+            self._seen.add(part.name)
+            # A block gives what its last layer gave, and nobody may have written into it since.
+            state = None if output.is_inference() else (id(output), output._version, layer.arrangement)
+            if state is not None and state == self._state:
+                self._copy(part)
+            else:
                 self._keep(part, layer.maps(output))
+            self._state, self._before = state, (output, part)  # which holds it: its id is its own
 
         return look
+
+    def _copy(self, part: Part) -> None:
+        """Take the peaks of the layer before."""
+        assert self._found is not None
+        assert self._before is not None
+        source = self._before[1]
+        for array in self._found:
+            array[:, part.start : part.stop] = array[:, source.start : source.stop]
 
     def _keep(self, part: Part, maps: Tensor) -> None:
         """Take the peaks now: what comes behind may write into the maps."""
@@ -145,14 +159,9 @@ class Activations:
         if maps.ndim == 2:
             values[:] = maps.float().cpu()
             return
-        peaks = maps.amax((2, 3))
-        values[:] = peaks.float().cpu()
-        reaches = peaks.float() >= self._threshold[part.start : part.stop]
-        image, channel = reaches.nonzero(as_tuple=True)
-        if len(image) > reaches.numel() // 4:
-            places[:] = maps.flatten(2).argmax(2).cpu()
-        elif len(image):
-            places[image.cpu(), channel.cpu()] = maps[image, channel].flatten(1).argmax(1).cpu().int()
+        # One reading of the maps for both, in whatever order they lie in memory: a third of the time of argmax.
+        peaks, at = adaptive_max_pool2d(maps, 1, return_indices=True)
+        values[:], places[:] = peaks.flatten(1).float().cpu(), at.flatten(1).cpu()
 
 
 class Relevances:
@@ -183,9 +192,8 @@ class Relevances:
             self._composite = composite_of(query, str(defaults["composite"]), str(defaults["bias"]))
         self._gradients: dict[str, Tensor] = {}
 
-    def __call__(self, inputs: Tensor, threshold: Floats) -> tuple[Floats, Ints]:
-        """See `Pass`; the threshold makes no difference."""
-        del threshold
+    def __call__(self, inputs: Tensor) -> tuple[Floats, Ints]:
+        """See `Pass`."""
         shape = len(inputs), self._parts[-1].stop
         values, places = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
         for number in range(len(inputs)):
