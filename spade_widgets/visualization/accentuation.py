@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -50,7 +51,7 @@ def check_near(value: object) -> float:
     Raises:
         InputError: if it is not.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+    if isinstance(value, bool) or not isinstance(value, int | float | np.number) or not 0 <= value < 1:
         raise InputError(f"'near' is a number from 0 (free) to less than 1 (hardly moves); {value!r} is none.")
     return float(value)
 
