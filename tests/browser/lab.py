@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,9 @@ from PIL import Image
 from playwright.sync_api import ConsoleMessage, Locator, Page, expect
 
 # What JupyterLab itself says on a console of any notebook. Everything else is ours to explain.
-HARMLESS: tuple[re.Pattern[str], ...] = ()
+HARMLESS: tuple[re.Pattern[str], ...] = (
+    re.compile("^Could not restore the debugger state: Canceled future"),  # of a notebook that was closed soon
+)
 
 _SHUT_DOWN = """
 async path => {
@@ -25,6 +28,15 @@ async path => {
   if (!sessions) return;
   await sessions.refreshRunning();
   await Promise.all([...sessions.running()].filter(one => one.path === path).map(one => sessions.shutdown(one.id)));
+}
+"""
+_BESIDE = """
+async ([former, path]) => {
+  const {shell, commands} = window.jupyterapp;
+  const open = [...shell.widgets('main')].find(panel => panel.context?.path === former);
+  const {id, name} = open.sessionContext.session.kernel;
+  await commands.execute('docmanager:open', {path, factory: 'Notebook', kernel: {id, name}});
+  open.dispose();  // nobody asks whether to save it
 }
 """
 _KERNEL = """
@@ -78,6 +90,12 @@ class Lab:
         self.path = path
         # a workspace of its own: the tabs that another page has open are not opened here
         self.page.goto(self.server.link(f"lab/workspaces/{self.results.name}/tree/{path}"))
+        self.await_notebook()
+
+    def open_beside(self, path: str) -> None:
+        """Opens another notebook in the place of the one that is open, on the same page and with the same kernel."""
+        former, self.path = self.path, path
+        self.page.evaluate(_BESIDE, [former, path])
         self.await_notebook()
 
     def await_notebook(self, seconds: float = 60) -> None:
@@ -228,10 +246,14 @@ def same(left: Image.Image | bytes, right: Image.Image | bytes) -> bool:
 
 def eventually(check: Callable[[], Any], page: Page, seconds: float = 60, what: str = "") -> Any:
     """Waits until `check` gives something true, and returns that; fails by name when it does not in time."""
-    for _ in range(int(seconds * 5)):
+    end, wait = time.monotonic() + seconds, 20.0
+    while True:
         if found := check():
             return found
-        page.wait_for_timeout(200)
+        if time.monotonic() > end:
+            break
+        page.wait_for_timeout(wait)  # what is there soon is seen soon, and what takes long is not asked for often
+        wait = min(wait * 1.4, 250)
     raise AssertionError(f"not within {seconds:g} s: {what or check}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,12 +14,12 @@ pytestmark = pytest.mark.slow
 
 EXPLORER = """
 import spade_widgets as sw
-explorer = sw.Explorer("emoji", augmentations=8, steps=6)
+explorer = sw.Explorer("emoji", solver="fast", augmentations=8, steps=6)
 explorer
 """
 SALIENCY = """
 import spade_widgets as sw
-panel = sw.SaliencyPanel("emoji", augmentations=8, methods=["saliency"])
+panel = sw.SaliencyPanel("emoji", solver="fast", augmentations=8, methods=["saliency"])
 panel
 """
 #: Each tile whose text the end of the list goes through, at the list's beginning.
@@ -122,8 +123,8 @@ def test_the_focus_goes_around_the_percent_sign(panel: Panel) -> None:
     panel.lab.screenshot("focus", panel.root.locator(".sw-sparsity"))
 
 
-def test_plotlys_toolbar_covers_no_title(lab: Lab) -> None:
-    lab.open(lab.write("toolbar.ipynb", [SALIENCY]))
+def test_plotlys_toolbar_covers_no_title(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk([SALIENCY])
     lab.run_all()
     root = lab.output(0)
     root.get_by_role("button", name="Curves", exact=True).click()
@@ -140,8 +141,8 @@ def test_plotlys_toolbar_covers_no_title(lab: Lab) -> None:
         assert apart, f"{title.text_content()} lies under the toolbar"
 
 
-def test_the_first_look_at_maps_and_a_moved_cell_change_nothing_else(lab: Lab) -> None:
-    lab.open(lab.write("moved.ipynb", [EXPLORER, "1 + 1"]))
+def test_the_first_look_at_maps_and_a_moved_cell_change_nothing_else(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk([EXPLORER, "1 + 1"])
     lab.run_all()
     panel = Panel(lab, lab.output(0))
     panel.await_shown()

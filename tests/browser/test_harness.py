@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
 import pytest
 from browser.lab import Lab, blank, eventually, pixels
@@ -44,8 +45,8 @@ counter
 '''
 
 
-def test_a_widget_is_drawn_clicked_and_asked(lab: Lab) -> None:
-    lab.open(lab.write("counter.ipynb", [COUNTER, "print('second cell')"]))
+def test_a_widget_is_drawn_clicked_and_asked(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk([COUNTER, "print('second cell')"])
     lab.run_all()
     button = lab.output(0).get_by_role("button", name="count 0")
     button.click()
@@ -64,8 +65,8 @@ def test_a_widget_is_drawn_clicked_and_asked(lab: Lab) -> None:
     expect(lab.output(0).get_by_role("button", name="count 6")).to_be_visible()
 
 
-def test_themes_and_reload(lab: Lab) -> None:
-    lab.open(lab.write("themes.ipynb", [COUNTER]))
+def test_themes_and_reload(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk([COUNTER])
     lab.run_all()
     light = pixels(lab.screenshot("light")).mean()
     lab.theme("JupyterLab Dark")
@@ -79,8 +80,8 @@ def test_themes_and_reload(lab: Lab) -> None:
     lab.theme("JupyterLab Light")
 
 
-def test_errors_and_outside_requests_are_seen(lab: Lab) -> None:
-    lab.open(lab.write("errors.ipynb", ["1"]))
+def test_errors_and_outside_requests_are_seen(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk(["1"])
     assert lab.complaints() == []
     lab.page.evaluate("() => { setTimeout(() => { throw new Error('thrown on purpose'); }); }")
     lab.page.evaluate("() => console.error('logged on purpose')")
@@ -92,8 +93,8 @@ def test_errors_and_outside_requests_are_seen(lab: Lab) -> None:
     lab.outside.clear()
 
 
-def test_a_failing_cell_fails_the_run(lab: Lab) -> None:
-    lab.open(lab.write("failing.ipynb", ["1/0"]))
+def test_a_failing_cell_fails_the_run(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk(["1/0"])
     with pytest.raises(AssertionError, match="ZeroDivisionError"):
         lab.run_all()
 

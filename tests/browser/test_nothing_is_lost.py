@@ -8,20 +8,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from browser.lab import Lab, blank, same
 from browser.panel import TITLES, Panel
+from browser.server import CHECKOUT
 from nbconvert import HTMLExporter
 from nbformat import read
 from playwright.sync_api import Browser, Locator, expect
 
 EXPLORER = """
 import spade_widgets as sw
-explorer = sw.Explorer("emoji", augmentations=32, steps=24, centre="both", cache="kept")
+explorer = sw.Explorer("emoji", solver="fast", augmentations=8, steps=12, centre="both", cache="kept")
 explorer
 """
 SHORT = """
 import spade_widgets as sw
-explorer = sw.Explorer("emoji", augmentations=32, steps=24)
+explorer = sw.Explorer("emoji", solver="fast", augmentations=8, steps=8)
 explorer
 """
 SALIENCY = """
@@ -89,8 +91,10 @@ def test_another_kernel_finds_all_of_it_and_computes_nothing(lab: Lab) -> None:
         assert not blank(panel.png(which))
 
 
-def test_the_saved_picture_is_not_seen_beside_the_panel_nor_in_the_first_moment(lab: Lab) -> None:
-    lab.open(lab.write("live.ipynb", [SHORT, "display(explorer)", SALIENCY]))
+def test_the_saved_picture_is_not_seen_beside_the_panel_nor_in_the_first_moment(
+    desk: Callable[[list[str]], Lab],
+) -> None:
+    lab = desk([SHORT, "display(explorer)", SALIENCY])
     lab.page.evaluate(
         """() => {
           window.tallest = 0;
@@ -112,27 +116,37 @@ def test_the_saved_picture_is_not_seen_beside_the_panel_nor_in_the_first_moment(
     assert hidden(lab) == [0, 0, 0]
 
 
-def test_a_saved_notebook_shows_the_last_pictures_without_a_kernel(lab: Lab, new_lab: Callable[[str], Lab]) -> None:
+@pytest.fixture(scope="module")
+def saved(new_lab: Callable[[str], Lab]) -> Path:
+    """A notebook with both panels that was saved when all of it was computed."""
+    lab = new_lab("nothing-is-lost-saved")
     lab.open(lab.write("saved.ipynb", [SHORT, SALIENCY]))
     lab.run_all()
     lab.run("explorer.sparsity = 0.5")
     assert lab.value("explorer.wait(240) and panel.wait(240)")
     lab.page.wait_for_timeout(1000)
     lab.save()
-    saved = lab.server.root / "saved.ipynb"
+    complaints = lab.complaints()
+    lab.close()
+    assert not complaints
+    return lab.server.root / "saved.ipynb"
+
+
+def test_a_saved_notebook_shows_the_last_pictures_without_a_kernel(saved: Path, new_lab: Callable[[str], Lab]) -> None:
     assert "widgets" not in json.loads(saved.read_text())["metadata"]
-    (lab.server.root / "reopened.ipynb").write_text(saved.read_text())
-    other = new_lab("nothing-is-lost-reopened")
-    other.open("reopened.ipynb")
+    saved.with_name("reopened.ipynb").write_text(saved.read_text())
+    lab = new_lab("nothing-is-lost-reopened")
+    lab.open("reopened.ipynb")
     for theme in ("JupyterLab Light", "JupyterLab Dark"):
-        other.theme(theme)
+        lab.theme(theme)
         for cell, title in ((0, "SPADE Explorer"), (1, "SPADE Saliency")):
-            output = other.output(cell)
+            output = lab.output(cell)
             expect(output.locator(STATIC)).to_contain_text(title)
             expect(output.locator(STATIC)).to_contain_text("50 %")
-            assert not blank(other.screenshot(f"{title}-{theme}", picture(output)))
+            assert not blank(lab.screenshot(f"{title}-{theme}", picture(output)))
 
 
+@pytest.mark.rare
 def test_a_notebook_saved_with_the_state_of_its_widgets_shows_the_panel_alone(
     lab: Lab, new_lab: Callable[[str], Lab]
 ) -> None:
@@ -158,13 +172,8 @@ def test_a_notebook_saved_with_the_state_of_its_widgets_shows_the_panel_alone(
     assert hidden(other) == [0]
 
 
-def test_nbconvert_shows_the_panel_on_a_page_without_the_network(lab: Lab, browser: Browser, tmp_path: Path) -> None:
-    lab.open(lab.write("converted.ipynb", [SHORT, SALIENCY]))
-    lab.run_all()
-    assert lab.value("explorer.wait(240) and panel.wait(240)")
-    lab.page.wait_for_timeout(1000)
-    lab.save()
-    notebook = read(lab.server.root / "converted.ipynb", as_version=4)  # type: ignore[no-untyped-call]
+def test_nbconvert_shows_the_panel_on_a_page_without_the_network(saved: Path, browser: Browser, tmp_path: Path) -> None:
+    notebook = read(saved, as_version=4)  # type: ignore[no-untyped-call]
     html, _ = HTMLExporter(embed_images=True).from_notebook_node(notebook)
     page_file = tmp_path / "converted.html"
     page_file.write_text(html, encoding="utf-8")
@@ -178,6 +187,6 @@ def test_nbconvert_shows_the_panel_on_a_page_without_the_network(lab: Lab, brows
             still = stills.nth(place)
             expect(still).to_contain_text(said)
             assert still.locator("img").evaluate("e => e.decode().then(() => e.naturalWidth)") > 300
-        page.screenshot(path=lab.results / "nbconvert.png")
+        page.screenshot(path=CHECKOUT / "test-results" / "nothing-is-lost-saved" / "nbconvert.png")
     finally:
         context.close()

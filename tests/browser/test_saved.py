@@ -16,12 +16,12 @@ from playwright.sync_api import expect
 KB = 1000
 EXPLORER = """
 import spade_widgets as sw
-explorer = sw.Explorer()
+explorer = sw.Explorer({options})
 explorer
 """
 SMALL = """
 import spade_widgets as sw
-explorer = sw.Explorer("emoji", augmentations=8, steps=6)
+explorer = sw.Explorer("emoji", solver="fast", augmentations=8, steps=6)
 explorer
 """
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -59,10 +59,14 @@ def reopened(lab: Lab, new_lab: Callable[[str], Lab], name: str) -> Lab:
     return other
 
 
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param("augmentations=8, steps=16", id="short"), pytest.param("", id="whole", marks=pytest.mark.rare)],
+)
 def test_an_explorer_is_saved_in_300_kb_and_with_its_chart_in_little_more(
-    lab: Lab, new_lab: Callable[[str], Lab]
+    lab: Lab, new_lab: Callable[[str], Lab], options: str
 ) -> None:
-    lab.open(lab.write("weighed.ipynb", [EXPLORER]))
+    lab.open(lab.write("weighed.ipynb", [EXPLORER.format(options=options)]))
     lab.keep_widgets()
     lab.run_all()
     panel = Panel(lab, lab.output(0))
@@ -131,8 +135,8 @@ def rss():
     assert grown[12] - grown[2] < ONE
 
 
-def test_a_panel_that_is_held_stays_when_its_cell_is_run_again(lab: Lab) -> None:
-    lab.open(lab.write("held.ipynb", [SMALL, "held = explorer", "held", "explorer = None"]))
+def test_a_panel_that_is_held_stays_when_its_cell_is_run_again(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk([SMALL, "held = explorer", "held", "explorer = None"])
     lab.run_all()
     lab.page.evaluate(RUN, 0)
     eventually(lambda: lab.value("explorer is not held and explorer.views.seen"), lab.page, what="the second panel")
@@ -145,14 +149,14 @@ def test_a_panel_that_is_held_stays_when_its_cell_is_run_again(lab: Lab) -> None
     lab.page.evaluate(RUN, 3)
 
 
-def test_an_output_with_a_display_id_shows_the_panel_that_it_is_updated_with(lab: Lab) -> None:
+def test_an_output_with_a_display_id_shows_the_panel_that_it_is_updated_with(desk: Callable[[list[str]], Lab]) -> None:
     first = "from IPython.display import display, update_display\nhandle = display(explorer, display_id='place')"
-    cells = [SMALL.replace("\nexplorer\n", "\nother = sw.Explorer('emoji', augmentations=8, steps=6, sparsity=0.5)\n")]
-    lab.open(
-        lab.write(
-            "updated.ipynb", [*cells, first, "handle.update(other)", "update_display(explorer, display_id='place')"]
+    cells = [
+        SMALL.replace(
+            "\nexplorer\n", "\nother = sw.Explorer('emoji', solver='fast', augmentations=8, steps=6, sparsity=0.5)\n"
         )
-    )
+    ]
+    lab = desk([*cells, first, "handle.update(other)", "update_display(explorer, display_id='place')"])
     lab.page.evaluate(RUN, 0)
     lab.page.evaluate(RUN, 1)
     panel = Panel(lab, lab.output(1))
@@ -171,9 +175,11 @@ def test_an_output_with_a_display_id_shows_the_panel_that_it_is_updated_with(lab
         expect(lab.output(cell).locator(STATIC)).to_have_count(0)
 
 
-def test_within_other_widgets_there_is_the_panel_and_no_picture_that_grows_old(lab: Lab) -> None:
+def test_within_other_widgets_there_is_the_panel_and_no_picture_that_grows_old(
+    desk: Callable[[list[str]], Lab],
+) -> None:
     captured = "import ipywidgets\nout = ipywidgets.Output()\nwith out:\n    display(explorer)\nout"
-    lab.open(lab.write("within.ipynb", [SMALL.replace("\nexplorer\n", "\n"), captured, "ipywidgets.VBox([explorer])"]))
+    lab = desk([SMALL.replace("\nexplorer\n", "\n"), captured, "ipywidgets.VBox([explorer])"])
     lab.run_all()
     for cell in (1, 2):
         Panel(lab, lab.output(cell)).await_shown()
@@ -184,8 +190,8 @@ def test_within_other_widgets_there_is_the_panel_and_no_picture_that_grows_old(l
         expect(Panel(lab, lab.output(cell)).sparsity).to_have_value(re.compile("^50"))
 
 
-def test_a_closed_panel_says_so_in_a_sentence(lab: Lab) -> None:
-    lab.open(lab.write("closed.ipynb", [SMALL, "explorer.wait(60); explorer.close()", "explorer", "display(explorer)"]))
+def test_a_closed_panel_says_so_in_a_sentence(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk([SMALL, "explorer.wait(60); explorer.close()", "explorer", "display(explorer)"])
     lab.run_all()
     for cell in (2, 3):
         expect(lab.output(cell)).to_have_text(re.compile("This Explorer is closed: make another one to see it."))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from browser.lab import Lab, eventually
 from playwright.sync_api import Browser, Locator
-
-import spade_widgets as sw
 
 pytestmark = pytest.mark.slow
 
@@ -16,7 +15,7 @@ MADE = """
 import ipywidgets as w
 import spade_widgets as sw
 def panel(kind=sw.Explorer):
-    return kind("emoji", augmentations=8)
+    return kind("emoji", solver="fast", augmentations=8)
 """
 #: what a cell holds → how wide its narrowest panel is to be, as a share of the output
 HELD = {
@@ -41,8 +40,8 @@ cell => {
 """
 
 
-def test_a_panel_takes_the_room_that_there_is(lab: Lab) -> None:
-    lab.open(lab.write("widths.ipynb", [MADE, *HELD]))
+def test_a_panel_takes_the_room_that_there_is(desk: Callable[[list[str]], Lab]) -> None:
+    lab = desk([MADE, *HELD])
     lab.run_all()
     for viewport in (1600, 1100, 800):
         lab.page.set_viewport_size({"width": viewport, "height": 1000})
@@ -60,21 +59,11 @@ def test_a_panel_takes_the_room_that_there_is(lab: Lab) -> None:
     lab.screenshot("row", lab.output(6))
 
 
-@pytest.fixture(scope="module")
-def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    panel = sw.Explorer("emoji", augmentations=8, steps=4)
-    try:
-        path = tmp_path_factory.mktemp("lesson") / "lesson.html"
-        return panel.export_html(path, neurons=["layer4:5"], sparsities=[0.9])
-    finally:
-        panel.close()
-
-
 @pytest.mark.parametrize("row", [False, True])
-def test_a_lesson_on_a_page_of_any_width(browser: Browser, lesson: Path, row: bool) -> None:
+def test_a_lesson_on_a_page_of_any_width(browser: Browser, small_lesson: Path, row: bool) -> None:
     page = browser.new_page()
     try:
-        page.goto(lesson.as_uri())
+        page.goto(small_lesson.as_uri())
         if row:
             page.evaluate("() => { document.body.style.display = 'flex'; }")
         for width in (1400, 760, 320):
