@@ -15,7 +15,7 @@ from PIL import Image
 from playwright.sync_api import Locator, expect
 
 SAID = re.compile(r"(?P<title>.+) · activation (?P<value>[−\d.]+)(?: · the trace keeps (?P<kept>[−\d]+) %)?")
-THERE = "explorer.wait(1) and explorer._strip._pending() is None"
+THERE = "explorer.wait(1) and not explorer._strip.ending()"
 #: Sixteen of the samples as files, and one that is torn.
 PHOTOS = """
 import pathlib, tempfile

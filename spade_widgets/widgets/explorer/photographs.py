@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,11 @@ class Photographed(Panel, ExplorerWire):
 
     def _selection(self) -> Selection:
         raise NotImplementedError
+
+    def _rest(self) -> list[threading.Event]:
+        ending = [*super()._rest(), *self._strip.ending()]
+        self._strip.rest("waiting")
+        return ending
 
     def _accepted(self, name: str, value: Any) -> Any:
         if name == "strip":

@@ -42,9 +42,9 @@ class Strip:
         self._panel = panel
         self._indexing: Job | None = None
         self._showing: Job | None = None
-        # Which pass over the photographs counts: one that was left off may be in the middle of its last step.
-        self._turn = 0
-        self._saying = threading.RLock()  # a user's observer may stop the panel
+        # Which pass over the photographs counts: one that was left off may be in the middle of its last step. And what
+        # was said then. (No lock: a user's observer of what is said may do anything.)
+        self._turn, self._rested = 0, "idle"
         # What the page was told last: the neuron, and the ids of its examples.
         self._told: tuple[str, Sequence[str], int] | None = None
 
@@ -66,9 +66,11 @@ class Strip:
             if not (self.seen or panel.channel_order == "percentile"):
                 self.rest()
                 return
-            running = self._indexing is not None and not self._indexing.finished.is_set()
-            if not panel.gallery.whole and (hurry or not running):
-                self._say("waiting" if not running else panel.photo_index["state"])
+            job = self._indexing
+            running = job is not None and not (job.cancelled or job.finished.is_set())
+            if not panel.gallery.whole and (not running or (hurry and job is not None and job.idle)):
+                if not running:
+                    self._say("waiting")
                 self._turn += 1
                 self._indexing = self._submit("photographs", self._look_through(self._turn), idle=not hurry)
             self._showing = self._submit("strip", self._show())
@@ -76,11 +78,11 @@ class Strip:
     def rest(self, state: str = "idle") -> None:
         """Leave off; what is there stays."""
         worker, gallery = self._panel.session.worker, self._panel.gallery
-        with self._saying:
-            self._turn += 1
-            for part in ("photographs", "strip"):
-                worker.cancel((self._panel, part))
-            self._say("idle" if gallery.whole else state)
+        self._rested = "idle" if gallery.whole else state
+        self._turn += 1
+        for part in ("photographs", "strip"):
+            worker.cancel((self._panel, part))
+        self._say(self._rested)
 
     def forget(self) -> None:
         """There are other photographs: what was found in the former ones does not pass for theirs."""
@@ -93,16 +95,17 @@ class Strip:
 
     def wait(self, left: Callable[[], float | None]) -> bool:
         """Wait until all of it is there; whether it is. `left`: seconds that are left."""
-        if self._indexing is not None and not self._indexing.finished.is_set():
+        if self.ending():
             self.look(hurry=True)
-        while (job := self._pending()) is not None:
-            if not job.finished.wait(left()):
+        while ending := self.ending():
+            if not ending[0].wait(left()):
                 return False
         return True
 
-    def _pending(self) -> Job | None:
+    def ending(self) -> list[threading.Event]:
+        """What tells when its jobs, which hold the panel, have ended."""
         jobs = (self._indexing, self._showing)
-        return next((job for job in jobs if job is not None and not job.finished.is_set()), None)
+        return [job.finished for job in jobs if job is not None and not job.finished.is_set()]
 
     def _submit(self, name: str, steps: Steps, *, idle: bool = False) -> Job:
         panel = self._panel
@@ -118,12 +121,13 @@ class Strip:
         said = shown = time.monotonic()
         for looked in self._panel.gallery.look_through():
             now = time.monotonic()
-            with self._saying:
-                if turn != self._turn:
-                    return
-                if now - said > PROGRESS or self._panel.photo_index["state"] != "working":
-                    said = now
-                    self._say("working", looked)
+            if turn == self._turn and (now - said > PROGRESS or self._panel.photo_index["state"] != "working"):
+                said = now
+                self._say("working", looked)
+                if turn != self._turn:  # it was left off in this very moment
+                    self._say(self._rested)
+            if turn != self._turn:
+                return
             if now - shown > PREVIEW:
                 shown = now
                 self._showing = self._submit("strip", self._show())

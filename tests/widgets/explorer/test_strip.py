@@ -206,6 +206,27 @@ def test_stop_leaves_the_photographs_where_they_are_and_resume_goes_on(
     assert len(shown(panel)) == 9
 
 
+def test_other_photographs_in_the_middle_of_a_pass_are_looked_through(
+    make: Callable[..., Explorer], folder: Path, looked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [folder / f"photo {number:02}.png" for number in range(3)]
+    panel = make(photos=folder, neuron="3:2", strip=False)
+    settle(panel)
+    look = Index._look
+
+    def changing(index: Index, group: Any) -> None:
+        look(index, group)
+        if len(looked) == 4:
+            panel.photos = others
+
+    monkeypatch.setattr(Index, "_look", changing)
+    panel.strip = True
+    settle(panel)
+    assert len(looked) == 4 + 3
+    assert (panel.photo_index["state"], panel.photo_index["total"]) == ("idle", 3)
+    assert {row["title"] for row in shown(panel)} == {path.stem for path in others}
+
+
 def test_pictures_and_predictions_come_before_the_photographs(
     make: Callable[..., Explorer], folder: Path, looked: list[int]
 ) -> None:
