@@ -32,7 +32,7 @@ class Best:
     Attributes:
         values: (neurons, BEST), −∞ where there is none yet; in no order.
         images: (neurons, BEST), the number of the image.
-        places: (neurons, BEST), row · columns + column of the peak.
+        places: (neurons, BEST), the place of the peak, in one number.
         sampled: (m, neurons), the values of the images that were drawn.
         drawn: (m,), which images those are.
         keys: a number an image.

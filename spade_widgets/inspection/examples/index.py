@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from spade_widgets.checks import whole
 from spade_widgets.classifier import ImageClassifier
@@ -19,7 +20,7 @@ from spade_widgets.disk import Disk, Entry
 from spade_widgets.errors import InputError
 from spade_widgets.inspection.examples.best import BEST, Best
 from spade_widgets.inspection.examples.example import By, Example, Examples
-from spade_widgets.inspection.examples.passes import Activations, Part, Pass, Relevances, parts_of, together
+from spade_widgets.inspection.examples.passes import Activations, Part, Pass, Relevances, parts_of, place_of, together
 from spade_widgets.inspection.examples.photographs import Photograph, Read, photographs, read_ahead
 from spade_widgets.inspection.examples.shelf import Shelf, disk_of
 from spade_widgets.neuron import Neuron
@@ -184,25 +185,31 @@ class Index:
         for read in group:
             if read.inputs is not None and read.id not in self._numbers:
                 fresh.setdefault(read.id, read)
-        if fresh:
-            inputs = torch.cat([read.inputs for read in fresh.values() if read.inputs is not None])
-            if self._pass is None:
-                kind: Callable[..., Pass] = Activations if self.by == "activation" else Relevances
-                self._pass = kind(self.classifier, self._parts, inputs)
-            values, places = self._pass(inputs)
-            finite = [bool(np.isfinite(row).all()) for row in values]
-            for row, read in enumerate(fresh.values()):
-                if finite[row]:
-                    self._numbers[read.id] = len(self._ids)
-                    self._ids.append(read.id)
-                    self._titles.append(read.title)
-                    self._best.add(int(read.id, 16), values[row], places[row])
-                    self._unkept += 1
+        # A preprocessing that crops nothing gives images of several sizes.
+        sizes: dict[torch.Size, list[Read]] = {}
+        for read in fresh.values():
+            assert read.inputs is not None
+            sizes.setdefault(read.inputs.shape, []).append(read)
+        for alike in sizes.values():
+            self._add(alike, torch.cat([read.inputs for read in alike if read.inputs is not None]))
         for read in group:
             trouble = read.trouble
             if not trouble and read.id not in self._numbers:
                 trouble = f"{self.classifier.name} gives NaN or infinite values on '{read.title}'."
             self._note(read, trouble)
+
+    def _add(self, alike: Sequence[Read], inputs: Tensor) -> None:
+        if self._pass is None:
+            kind: Callable[..., Pass] = Activations if self.by == "activation" else Relevances
+            self._pass = kind(self.classifier, self._parts, inputs)
+        values, places = self._pass(inputs)
+        for row, read in enumerate(alike):
+            if np.isfinite(values[row]).all():
+                self._numbers[read.id] = len(self._ids)
+                self._ids.append(read.id)
+                self._titles.append(read.title)
+                self._best.add(int(read.id, 16), values[row], places[row])
+                self._unkept += 1
 
     def _note(self, read: Read, trouble: str) -> None:
         photograph = read.photograph
@@ -235,12 +242,12 @@ class Index:
         """
         asked = self.classifier.neuron(neuron)
         count = check_best(count)
-        part, place = self._place(asked)
+        _, place = self._place(asked)
         self._check()
         found = []
         for value, image, at in zip(*self._best.ranked(place), strict=True):
-            known, (row, column) = self._ids[image], divmod(int(at), part.columns)
-            found.append(Example(self._sources[known], known, self._titles[image], float(value), (row, column)))
+            known = self._ids[image]
+            found.append(Example(self._sources[known], known, self._titles[image], float(value), place_of(int(at))))
         spread = self._best.spread(place)
         return Examples(asked, tuple(found[:count]), self.seen, self.left_out, spread, self.by)
 

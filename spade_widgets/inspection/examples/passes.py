@@ -46,10 +46,15 @@ class Part:
     def name(self) -> str:
         return OUTPUT if self.layer is None else self.layer.name
 
-    @property
-    def columns(self) -> int:
-        """Of the layer's map."""
-        return 1 if self.layer is None else self.layer.size[1]
+
+def coded(row: Any, column: Any) -> Any:
+    """A place in one number, whatever the size of its map: images may be of several."""
+    return row << 16 | column
+
+
+def place_of(code: int) -> tuple[int, int]:
+    """The row and column that `coded` was given."""
+    return code >> 16, code & 0xFFFF
 
 
 def parts_of(classifier: ImageClassifier, only: Neuron | None = None) -> tuple[Part, ...]:
@@ -71,7 +76,7 @@ class Pass(Protocol):
     """Looks at images."""
 
     def __call__(self, inputs: Tensor) -> tuple[Floats, Ints]:
-        """(n, c, h, w) → the neurons' values and places, (n, neurons) each. A place is row · columns + column."""
+        """(n, c, h, w) → the neurons' values and places, (n, neurons) each. A place is `coded`."""
 
 
 def together(classifier: ImageClassifier) -> int:
@@ -154,14 +159,14 @@ class Activations:
         if part.position is not None:
             row, column = part.position
             values[:] = maps[:, :, row, column].float().cpu()
-            places[:] = row * part.columns + column
+            places[:] = coded(row, column)
             return
         if maps.ndim == 2:
             values[:] = maps.float().cpu()
             return
         # One reading of the maps for both, in whatever order they lie in memory: a third of the time of argmax.
         peaks, at = adaptive_max_pool2d(maps, 1, return_indices=True)
-        values[:], places[:] = peaks.flatten(1).float().cpu(), at.flatten(1).cpu()
+        values[:], places[:] = peaks.flatten(1).float().cpu(), _coded(at.flatten(1), maps.shape[3])
 
 
 class Relevances:
@@ -253,8 +258,14 @@ class Relevances:
             maps = maps[part.channel : part.channel + 1]
         if part.position is not None:
             row, column = part.position
-            values[:], places[:] = maps[:, row, column].cpu(), row * part.columns + column
+            values[:], places[:] = maps[:, row, column].cpu(), coded(row, column)
         elif maps.ndim == 1:
             values[:] = maps.cpu()
         else:
-            values[:], places[:] = maps.sum((1, 2)).cpu(), maps.flatten(1).argmax(1).cpu()
+            values[:], places[:] = maps.sum((1, 2)).cpu(), _coded(maps.flatten(1).argmax(1), maps.shape[2])
+
+
+def _coded(at: Tensor, columns: int) -> Tensor:
+    """Numbers of places, row · columns + column, as `coded`."""
+    found: Tensor = coded(at // columns, at % columns)
+    return found.cpu()

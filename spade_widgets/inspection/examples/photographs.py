@@ -13,7 +13,7 @@ from pathlib import Path
 from torch import Tensor
 
 from spade_widgets.classifier import ImageClassifier
-from spade_widgets.errors import InputError
+from spade_widgets.errors import InputError, described
 from spade_widgets.sample import SUFFIXES, Sample, Source, list_sources
 
 #: Bytes and time of change (ns): a file for which both are the same is taken as unchanged.
@@ -95,7 +95,13 @@ def _read(classifier: ImageClassifier, photograph: Photograph) -> Read:
         sample = Sample.read(photograph.source)
     except InputError as error:
         return Read(photograph, trouble=str(error))
-    return Read(photograph, sample.id, sample.title, classifier.prepare(sample))
+    try:
+        inputs = classifier.prepare(sample)
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever the user's own function raises on an image unlike others
+        return Read(photograph, trouble=f"The preprocessing fails on '{sample.title}': {described(error)}.")
+    return Read(photograph, sample.id, sample.title, inputs)
 
 
 def _folder(source: object) -> bool:

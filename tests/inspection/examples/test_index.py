@@ -20,7 +20,9 @@ from inspection.examples.made import (
     neurons_of,
     write,
 )
+from PIL import Image
 from torch import Tensor, nn
+from torchvision.transforms import functional as TF
 
 import spade_widgets as sw
 from spade_widgets.classifier import ImageClassifier
@@ -242,6 +244,24 @@ def test_an_image_without_finite_values_is_left_out() -> None:
     assert all(isinstance(one, Examples) for one in found)
     with pytest.raises(InputError, match="gives NaN or infinite values on 'black'"):
         examples(classifier, "logit:0", samples[3:])
+
+
+def test_images_of_several_sizes_and_one_that_the_preprocessing_fails_on() -> None:
+    def uncropped(image: Image.Image) -> Tensor:
+        if image.size == (7, 7):
+            raise RuntimeError("too small")
+        return TF.normalize(TF.to_tensor(TF.resize(image, 16)), [0.5] * 3, [0.25] * 3)
+
+    torch.manual_seed(0)
+    classifier = ImageClassifier(Shortcut().double(), preprocess=uncropped)
+    shapes = [(20, 20), (40, 20), (20, 30), (40, 20), (7, 7)]
+    samples = [Sample(s.image.resize(size), s.title) for s, size in zip(images(5), shapes, strict=True)]
+    found = examples(classifier, "conv2:1", samples, 5)
+    one_by_one = [all_maps(classifier, [sample], "conv2")[0, 1] for sample in samples[:4]]
+    for example, maps in zip(found, sorted(one_by_one, key=lambda m: -float(m.max())), strict=True):
+        assert example.value == pytest.approx(float(maps.max()))
+        assert float(maps[example.place]) == pytest.approx(float(maps.max()))
+    assert found.left_out == ("The preprocessing fails on '0-4': RuntimeError: too small.",)
 
 
 def test_the_upper_tail_is_exact_where_not_all_values_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
