@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from browser.axe import violations
-from browser.lab import Lab, eventually, pixels
+from browser.lab import Lab, pixels
+from browser.maps import Maps
 from browser.panel import Panel
 from playwright.sync_api import Browser, Locator, Page, expect
 
-import spade_widgets as sw
-
 pytestmark = pytest.mark.slow
 
-LOOKS = ["light", "dark", "forced light", "forced dark"]
-MADE = """
-import spade_widgets as sw
-panel = sw.SaliencyPanel("emoji", augmentations=16, methods=["saliency", "occlusion"])
-panel
-"""
+LOOKS = ["light", "dark", pytest.param("forced light", marks=pytest.mark.rare), "forced dark"]
 
 
 @contextmanager
@@ -47,27 +41,6 @@ def themed(lab: Lab, look: str) -> Iterator[None]:
             yield
     finally:
         lab.theme("JupyterLab Light")
-
-
-@pytest.fixture(scope="module")
-def saliency(new_lab: Callable[[str], Lab]) -> Lab:
-    """A Saliency panel with its maps on screen."""
-    lab = new_lab("accessible-saliency")
-    lab.open(lab.write("accessible.ipynb", [MADE]))
-    lab.run_all()
-    expect(lab.output(0).get_by_role("heading", name="SPADE Saliency")).to_be_visible(timeout=30_000)
-    eventually(lambda: lab.value("panel.wait(1) and panel.status['state'] == 'idle'"), lab.page, 120, "maps")
-    return lab
-
-
-@pytest.fixture(scope="module")
-def lesson(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    panel = sw.Explorer("emoji", augmentations=8, steps=4)
-    try:
-        path = tmp_path_factory.mktemp("lesson") / "lesson.html"
-        return panel.export_html(path, neurons=["layer4:5", "logit:pet"], sparsities=[0.9, 0.95])
-    finally:
-        panel.close()
 
 
 # ---- axe-core
@@ -101,8 +74,8 @@ def test_axe_finds_nothing_in_the_explorer(panel: Panel, look: str) -> None:
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_axe_finds_nothing_in_the_saliency_panel(saliency: Lab, look: str) -> None:
-    root = saliency.output(0)
+def test_axe_finds_nothing_in_the_saliency_panel(maps: Maps, look: str) -> None:
+    saliency, root = maps.lab, maps.root
     with themed(saliency, look):
         assert violations(saliency.page, ".sw-root") == []
         saliency.screenshot(f"axe-{look}", root)
@@ -115,11 +88,11 @@ def test_axe_finds_nothing_in_the_saliency_panel(saliency: Lab, look: str) -> No
 
 
 @pytest.mark.parametrize("look", LOOKS)
-def test_axe_finds_nothing_in_a_lesson(browser: Browser, lesson: Path, look: str) -> None:
+def test_axe_finds_nothing_in_a_lesson(browser: Browser, small_lesson: Path, look: str) -> None:
     page = browser.new_page()
     try:
         with looking(page, look):
-            page.goto(lesson.as_uri())
+            page.goto(small_lesson.as_uri())
             page.get_by_text("What is left").click()
             assert violations(page) == []
     finally:
@@ -196,8 +169,8 @@ def test_forced_colours_leave_what_is_chosen_and_how_much(panel: Panel, look: st
 
 
 @pytest.mark.parametrize("look", ["forced light", "forced dark"])
-def test_forced_colours_leave_colours_that_are_the_content(saliency: Lab, look: str) -> None:
-    root = saliency.output(0)
+def test_forced_colours_leave_colours_that_are_the_content(maps: Maps, look: str) -> None:
+    saliency, root = maps.lab, maps.root
     plain = [style(swatch, "backgroundImage") for swatch in root.locator(".sw-swatch").all()]
     with themed(saliency, look):
         assert [style(swatch, "backgroundImage") for swatch in root.locator(".sw-swatch").all()] == plain

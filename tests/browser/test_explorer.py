@@ -148,6 +148,7 @@ def test_layers_are_chosen_by_pattern_and_one_that_matches_nothing_can_be_mended
 
 def test_stop_holds_the_rendering_and_resume_goes_on_to_the_same_picture(panel: Panel) -> None:
     page = panel.lab.page
+    panel.lab.run("explorer.session.steps = 96")  # so that there is time to stop it
     panel.choose_channel(4)
     eventually(lambda: panel.state("dense")[0] == "rendering" and panel.state("dense")[1] >= 3, page, what="rendering")
     panel.stop.click()
@@ -170,6 +171,7 @@ def test_stop_holds_the_rendering_and_resume_goes_on_to_the_same_picture(panel: 
 
 
 def test_the_kernel_answers_while_the_worker_works(panel: Panel) -> None:
+    panel.lab.run("explorer.session.steps = 96")  # so that there is time to ask
     panel.choose_channel(5)
     eventually(lambda: panel.state("dense")[0] == "rendering", panel.lab.page, what="rendering")
     assert panel.lab.value("6 * 7") == 42

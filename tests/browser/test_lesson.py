@@ -32,7 +32,7 @@ SPARSITIES = [0.5, 0.9, 0.95]
 @pytest.fixture(scope="module")
 def author() -> Iterator[sw.Explorer]:
     samples = [emoji.samples()[0], sw.Sample(emoji.samples()[3].image, NASTY)]
-    panel = sw.Explorer("emoji", samples=samples, augmentations=8, steps=6, neuron="layer4:5")
+    panel = sw.Explorer("emoji", samples=samples, solver="fast", augmentations=8, steps=6, neuron="layer4:5")
     yield panel
     panel.close()
 

@@ -9,14 +9,12 @@ from browser.lab import Lab
 from browser.panel import Panel
 from playwright.sync_api import Browser, Locator, expect
 
-import spade_widgets as sw
-
 pytestmark = pytest.mark.slow
 
 STRICT = "img-src 'self' data:"
 SMALL = """
 import spade_widgets as sw
-explorer = sw.Explorer("emoji", augmentations=8, steps=6)
+explorer = sw.Explorer("emoji", solver="fast", augmentations=8, steps=6)
 explorer
 """
 _PLACES = """
@@ -102,18 +100,13 @@ def test_thumbnails_show_where_images_may_be_data_only(lab: Lab) -> None:
     lab.console.clear()
 
 
-def test_a_lesson_shows_its_thumbnails_there_too(browser: Browser, tmp_path: Path) -> None:
-    author = sw.Explorer("emoji", augmentations=8, steps=4)
-    try:
-        lesson = author.export_html(tmp_path / "lesson.html", neurons=["layer4:5"], sparsities=[0.9])
-    finally:
-        author.close()
+def test_a_lesson_shows_its_thumbnails_there_too(browser: Browser, small_lesson: Path) -> None:
     page = browser.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
     try:
         headers = {"content-type": "text/html", "content-security-policy": STRICT}
-        page.route("**/*", lambda route: route.fulfill(body=lesson.read_text(), headers=headers))
+        page.route("**/*", lambda route: route.fulfill(body=small_lesson.read_text(), headers=headers))
         page.goto("http://lesson.example/")
         thumbnails_show(page.get_by_role("radiogroup", name="Sample").locator("img"))
         thumbnails_show(page.get_by_role("radiogroup", name="Channels of layer4").locator("img"))

@@ -3,57 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from browser.lab import Lab, blank, eventually, pixels
+from browser.lab import blank, eventually, pixels
 from browser.maps import ROWS, Maps, same
 from browser.panel import Panel
 from playwright.sync_api import Locator, expect
 
 pytestmark = pytest.mark.slow
-
-PANEL = """
-import spade_widgets as sw
-panel = sw.SaliencyPanel("emoji", augmentations=64)  # less than a user's, for the tests' time
-panel.sample = next(sample for sample in panel.session.samples if sample.mask is not None)  # a Trojan
-panel
-"""
-NAMES = (
-    *("sample_id", "sparsity", "preset", "solver", "methods", "target"),
-    *("opacity", "colormap", "signed", "clip", "scale", "outline"),
-)
-REMEMBER = f"start = {{name: getattr(panel, name) for name in {NAMES}}}"
-RETURN = """
-for name, value in start.items():
-    setattr(panel, name, value)
-panel.error = ""
-"""
-
-
-@pytest.fixture(scope="module")
-def first_maps(new_lab: Callable[[str], Lab]) -> Maps:
-    """One Saliency panel that the tests share, with its first maps on screen."""
-    lab = new_lab("saliency")
-    maps = Maps(lab, lab.output(0))
-    maps.listen()
-    lab.open(lab.write("saliency.ipynb", [PANEL]))
-    lab.run_all()
-    expect(maps.root.get_by_role("heading", name="SPADE Saliency")).to_be_visible(timeout=30_000)
-    maps.await_maps()
-    lab.run(REMEMBER)
-    return maps
-
-
-@pytest.fixture
-def maps(first_maps: Maps, request: pytest.FixtureRequest) -> Iterator[Maps]:
-    """The shared panel, back at its first selection; it has not complained when the test ends."""
-    first_maps.lab.run(RETURN)
-    first_maps.await_maps()
-    yield first_maps
-    first_maps.lab.screenshot(re.sub(r"[^\w-]+", "-", request.node.name.removeprefix("test_")))
-    assert first_maps.lab.complaints() == []
 
 
 def test_the_maps_fill_in_when_a_sample_is_chosen(maps: Maps) -> None:
