@@ -119,8 +119,8 @@ class Gallery:
 
     @property
     def whole(self) -> bool:
-        """Whether all of them were looked at."""
-        return self._covered >= len(self.photos)
+        """Whether all of them were looked at, with the network as it is now."""
+        return self._covered >= len(self.photos) and (self._index is None or self.index is not None)
 
     @property
     def done(self) -> int:
@@ -134,8 +134,9 @@ class Gallery:
 
     @property
     def index(self) -> Index | None:
-        """What looking through them has found; None before."""
-        return self._index
+        """What looking through them has found; None before, and once the network was changed."""
+        index = self._index
+        return index if index is not None and index.digest == self._session.classifier.digest else None
 
     @property
     def left_out(self) -> tuple[str, ...]:
@@ -166,10 +167,11 @@ class Gallery:
         """The index of the network as it is now."""
         session = self._session
         with self._lock:
-            if self._index is None or self._index.digest != session.classifier.digest:
-                self._index = Index(session.classifier, cache=session.cache.disk)
+            index = self.index
+            if index is None:
+                index = self._index = Index(session.classifier, cache=session.cache.disk)
                 self._covered = self._done = 0
-            return self._index
+            return index
 
     # What was found
 
@@ -180,12 +182,12 @@ class Gallery:
             neuron: its position does not count: wherever in the image the channel is excited.
             count: at most; no more than `MOST` are known.
         """
-        index = self._index
+        index = self.index
         return index.examples(anywhere(neuron), min(count, MOST)) if index is not None and index.seen else None
 
     def percentiles(self, layer: str, values: npt.ArrayLike) -> npt.NDArray[np.float64] | None:
         """The share of the photographs whose largest activation is below each channel's value, in per cent."""
-        index = self._index
+        index = self.index
         return index.percentiles(layer, values) if index is not None and index.seen else None
 
     def percentile(self, found: Examples, sample: Sample) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import spade_widgets as sw
@@ -158,6 +159,25 @@ def test_what_a_trace_keeps_is_all_at_sparsity_0_and_is_measured_once(
         with monkeypatch.context() as patched:
             patched.setattr("spade_widgets.runtime.exemplify.kept", None)
             assert kept == [gallery.kept(trace, neuron, example) for example in found]
+
+
+def test_a_network_that_was_changed_is_looked_at_anew(
+    tiny_model: torch.nn.Sequential, session: Session, folder: Path
+) -> None:
+    gallery = Gallery(session, folder)
+    through(gallery)
+    neuron = session.classifier.neuron("logit:1")
+    before = gallery.examples(neuron, 3)
+    assert before is not None
+    with torch.no_grad():
+        tiny_model[7].weight[1] *= 2
+        tiny_model[7].bias[1] *= 2
+    assert not gallery.whole
+    assert gallery.examples(neuron, 3) is None
+    through(gallery)
+    after = gallery.examples(neuron, 3)
+    assert after is not None
+    assert after[0].value == pytest.approx(2 * before[0].value, rel=1e-2)
 
 
 def test_dropped_files_lie_on_disk_for_as_long_as_the_gallery_is_there(session: Session) -> None:
