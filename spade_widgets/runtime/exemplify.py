@@ -94,7 +94,7 @@ class Gallery:
         new = _listed(photos)
         with self._lock:
             if self._given is None:
-                self._index, self._covered = None, 0
+                self._index, self._covered, self._done = None, 0, 0
             self._given = [*(self._given or []), *new]
             self.folder = None
 
