@@ -5,8 +5,8 @@ cut in two has one above zero. So it is compared with those of data that have no
 three kinds. Each channel's values are permuted among the rows, which keeps the channels' own distributions. Rows are
 mixed by a random rotation, which keeps their mean and covariance to the last digit (Langsrud, "Rotation tests",
 Statistics and Computing 2005): permuted channels depend on each other no longer, and against them whatever varies along
-one direction would look like groups. And along the strongest of their principal directions rows get exponential values,
-along the others normal ones: a facet may have few strong examples and many weak ones, which is skew, and no two facets.
+one direction would look like groups. And along each principal direction rows get values of one hump that are as skewed
+as theirs: a facet may have few strong examples and many weak ones, which is skew, and no two facets.
 The answer is several groups if all three say so.
 """
 
@@ -31,6 +31,10 @@ KINDS, DRAWS = 3, 99
 LEVEL = 0.05
 #: Resamples that the stability is the mean of.
 RESAMPLES = 30
+#: The skewness of an exponential distribution; of what is skewed more, a stray row is the reason.
+MOST_SKEW = 2.0
+#: Fewer groups are taken for more where their silhouette is so large a share of the larger one.
+AS_GOOD = 0.95
 #: Rows that a group has at least.
 LEAST = 4
 #: Rows from which on the number of groups is looked for: of fewer, chance looks like groups too often.
@@ -109,7 +113,7 @@ def directions(rows: Floats) -> Floats:
 
 
 def without_groups(points: Floats, rows: Floats, rng: np.random.Generator, number: int) -> Floats:
-    """Data like these without their groups, of each kind in turn: permuted, rotated, exponential. See the module.
+    """Data like these without their groups, of each kind in turn: permuted, rotated, skewed. See the module.
 
     Args:
         points: the rows' `coordinates`.
@@ -125,12 +129,22 @@ def without_groups(points: Floats, rows: Floats, rng: np.random.Generator, numbe
         basis = np.linalg.qr(np.eye(n)[:, : n - 1] - 1 / n)[0]
         rotated: Floats = np.linalg.qr(mixed - mixed.mean(0))[0] @ (basis.T @ points)
         return rotated
-    # The strongest direction alone: of exponential values along many directions a few strays make groups by themselves.
-    drawn = rng.normal(size=points.shape)
-    drawn[:, 0] = rng.exponential(size=n)
-    drawn -= drawn.mean(0)
-    spread: Floats = drawn * (points.std(0) / drawn.std(0))
+    spread: Floats = np.stack([skewed(rng, values) for values in points.T], axis=1)
     return spread
+
+
+def skewed(rng: np.random.Generator, values: Floats) -> Floats:
+    """As many values of one hump: of the same mean, variance and skewness as these, gamma distributed (Pearson III)."""
+    centred = values - values.mean()
+    deviation = max(float(centred.std()), np.finfo(float).tiny)
+    skew = float(np.clip(np.mean((centred / deviation) ** 3), -MOST_SKEW, MOST_SKEW))
+    if abs(skew) < 0.05:
+        drawn = rng.normal(size=len(values))
+    else:
+        drawn = np.sign(skew) * rng.gamma(4 / skew**2, size=len(values))
+    drawn -= drawn.mean()
+    found: Floats = drawn * (deviation / max(float(drawn.std()), np.finfo(float).tiny))
+    return found
 
 
 def clusters(points: Floats, count: int) -> Ints:
@@ -194,7 +208,7 @@ def by_size(labels: Ints) -> Ints:
 
 
 def best_split(points: Floats, counts: Sequence[int]) -> tuple[int, float]:
-    """The count of Ward's groups whose silhouette is largest, and that; of equal ones the fewest.
+    """The count of Ward's groups whose silhouette is largest, and that; the fewest of those that are about `AS_GOOD`.
 
     A split that leaves a group of fewer than `LEAST` rows counts as none, 0: a stray row is no group.
     """
@@ -203,8 +217,10 @@ def best_split(points: Floats, counts: Sequence[int]) -> tuple[int, float]:
         silhouette_of(between, labels) if np.bincount(labels).min() >= min(LEAST, len(points) // (2 * count)) else 0.0
         for count, labels in zip(counts, ward(points, counts), strict=True)
     ]
-    best = max(range(len(counts)), key=lambda i: (round(silhouettes[i], 12), -i))
-    return counts[best], silhouettes[best]
+    most = max(silhouettes)
+    # Groups that fall into parts of their own have nearly the same silhouette whole and in parts.
+    chosen = next(i for i, one in enumerate(silhouettes) if one >= (AS_GOOD * most if most > 0 else most))
+    return counts[chosen], silhouettes[chosen]
 
 
 def stability(points: Floats, labels: Ints, *, seed: int) -> float:
