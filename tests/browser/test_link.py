@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 #: Steps enough for a picture to be under way for as long as a test looks.
 LONG = """
 import spade_widgets as sw
-explorer = sw.Explorer("emoji", augmentations=64, steps=8000)
+explorer = sw.Explorer("emoji", solver="fast", augmentations=16, steps=8000)
 explorer
 """
 #: Bytes a second of a link of 1 Mbit/s.
@@ -73,7 +73,15 @@ def delete(lab: Lab, kind: str, name: str) -> None:
     urllib.request.urlopen(request).close()
 
 
-@pytest.mark.parametrize("end", [shut_down, change, delete_kernel, delete_session])
+@pytest.mark.parametrize(
+    "end",
+    [
+        shut_down,
+        pytest.param(change, marks=pytest.mark.rare),
+        pytest.param(delete_kernel, marks=pytest.mark.rare),
+        delete_session,
+    ],
+)
 def test_a_kernel_that_goes_is_said_within_ten_seconds(lab: Lab, end: Callable[[Lab], None]) -> None:
     panel = open_long(lab, f"{end.__name__}.ipynb")
     end(lab)
@@ -86,6 +94,7 @@ def test_a_kernel_that_goes_is_said_within_ten_seconds(lab: Lab, end: Callable[[
     own_complaints(lab)
 
 
+@pytest.mark.rare
 def test_a_kernel_that_is_busy_for_long_is_not_called_gone(lab: Lab) -> None:
     panel = open_long(lab, "busy.ipynb", "# a cell")
     begin_cell(lab, "import time\ntime.sleep(30)")
@@ -172,6 +181,7 @@ async (root) => {
 """
 
 
+@pytest.mark.rare
 def test_on_a_link_of_one_megabit_the_page_is_not_left_behind_and_stop_acts_at_once(through: tuple[Lab, Link]) -> None:
     lab, link = through
     panel = open_long(lab, "slow.ipynb")
@@ -258,13 +268,15 @@ def test_a_sample_more_and_a_click_send_little(lab: Lab) -> None:
 # ---- users' observers
 
 
-def test_a_users_observer_that_raises_is_read_in_its_cell_and_the_panel_goes_on(lab: Lab) -> None:
+def test_a_users_observer_that_raises_is_read_in_its_cell_and_the_panel_goes_on(
+    desk: Callable[[list[str]], Lab],
+) -> None:
     observing = """
 def failing(change):
     raise ValueError("my own bug")
 explorer.observe(failing, ["predictions", "sparse"])
 """
-    lab.open(lab.write("observer.ipynb", [LONG.replace("8000", "24"), observing, "# another"]))
+    lab = desk([LONG.replace("8000", "12"), observing, "# another"])
     lab.run_all()
     panel = Panel(lab, lab.output(0))
     panel.await_shown()

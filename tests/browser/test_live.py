@@ -94,7 +94,7 @@ def test_a_fast_drag_ends_in_the_right_state_with_no_queue_of_stale_work(panel: 
 
 def test_the_picture_morphs_is_said_to_and_ends_as_the_canonical_one(panel: Panel) -> None:
     # Longer than usual, so that there is time to look.
-    panel.lab.run("explorer.session.steps = 256; explorer.resume()")
+    panel.lab.run("explorer.session.steps = 128; explorer.resume()")
     panel.await_pictures()
     before = panel.picture("sparse")
     source = panel.sparsity.input_value()
@@ -105,10 +105,10 @@ def test_the_picture_morphs_is_said_to_and_ends_as_the_canonical_one(panel: Pane
     assert panel.lab.value("explorer.sparse['morph'] is not None or explorer.sparse['state'] == 'done'")
     panel.await_pictures()
     assert "morph" not in caption(panel)
-    plain = "sw.visualize(explorer.trace, explorer.neuron, steps=256).tobytes() == explorer.sparse_image.tobytes()"
+    plain = "sw.visualize(explorer.trace, explorer.neuron, steps=128).tobytes() == explorer.sparse_image.tobytes()"
     assert panel.lab.value(plain)
     panel.lab.screenshot("its-own", panel.root)
-    panel.lab.run("explorer.session.steps = 96; explorer.resume()")
+    panel.lab.run("explorer.session.steps = steps; explorer.resume()")
 
 
 def test_neighbours_are_solved_while_nothing_else_is_done_and_the_slider_shows_them(panel: Panel) -> None:
