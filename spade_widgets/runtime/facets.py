@@ -110,7 +110,7 @@ def facet(session: Session, inquiry: Inquiry) -> Iterator[FacetEvent]:
     """
     neuron, gallery = inquiry.neuron, inquiry.gallery
     for looked in gallery.look_through():
-        yield Working("looking at the photographs", looked.done, looked.total)
+        yield Working("photographs", looked.done, looked.total)
     facets = yield from _facets(session, inquiry)
     yield Grouped(facets)
     networks = _networks(session, inquiry, facets)
@@ -204,11 +204,11 @@ def group_steps(
     classifier = session.classifier
     module, rows = classifier.module(), []
     for done, example in enumerate(examples):
-        yield Working("asking what reached the neuron", done, len(examples))
+        yield Working("what reached it", done, len(examples))
         # A copy each: an example keeps what it has read, and sixty photographs are not to be held.
         passed = Reached(classifier, module, replace(example).sample, neuron.layer)
         rows.append(passed.parts(neuron.channel, example.place))
-    yield Working("comparing with chance", len(examples), len(examples))
+    yield Working("grouping", len(examples), len(examples))
     reached = side_by_side(rows)
     if count is None and len(examples) < ENOUGH:
         made = Grouping(np.zeros(len(examples), np.int64), 0.0, np.zeros(0), 1.0)
@@ -317,7 +317,7 @@ def _kept(session: Session, inquiry: Inquiry, facets: Facets, place: int) -> Ite
     outside = [e for e, label in zip(facets.examples, facets.assignment, strict=True) if label != place][:MEASURED]
     held: dict[str, float] = {}
     for example in (*inside, *outside):
-        yield Working("measuring what is kept", len(held), len(inside) + len(outside))
+        yield Working("what is kept", len(held), len(inside) + len(outside))
         held[example.id] = inquiry.gallery.kept(trace, inquiry.neuron, replace(example))
     own = float(np.median([held[example.id] for example in inside]))
     others = float(np.median([held[example.id] for example in outside])) if outside else None
@@ -333,7 +333,7 @@ def survey(session: Session, gallery: Gallery, layer: str) -> Iterator[ChannelFa
     Channels that fewer than `ENOUGH` photographs excite come too: of them nothing can be said.
     """
     for looked in gallery.look_through():
-        yield Working("looking at the photographs", looked.done, looked.total)
+        yield Working("photographs", looked.done, looked.total)
     index, channels = gallery.index, session.classifier.layer(layer).channels
     if index is None:
         return
@@ -349,4 +349,4 @@ def survey(session: Session, gallery: Gallery, layer: str) -> Iterator[ChannelFa
             rows.append(event)
             yield event
         else:
-            yield Working("asking what reached the neurons", event.done, event.of)
+            yield Working("what reached them", event.done, event.of)

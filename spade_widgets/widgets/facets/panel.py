@@ -42,9 +42,9 @@ from spade_widgets.widgets.facets.wire import AUTO, BESIDES, MOST, SELECTION, Fa
 class FacetPanel(Panel, FacetWire):
     """A neuron's facets: a row each, with crops of its examples, its share, and the neuron's picture under its trace.
 
-    Everything on screen can be read and set: `neuron`, `count`, `groups`, `sample`, `layer`, `listing`, `sparsity`,
-    `preset`, `pattern`, `plan`, `solver`, `sequential`; and read: `facets`, `traces`, `images`, `survey`, `state()`,
-    `code`.
+    Everything on screen can be read and set: `neuron`, `count`, `groups`, `photos`, `sample`, `layer`, `listing`,
+    `sparsity`, `preset`, `pattern`, `plan`, `solver`, `sequential`; and read: `facets`, `traces`, `images`, `survey`,
+    `state()`, `code`.
 
     Args:
         source: an `Explorer` (its sample, neuron and pruning are then this panel's, and the other way round, and its
@@ -185,6 +185,26 @@ class FacetPanel(Panel, FacetWire):
         return self._gallery
 
     @property
+    def photos(self) -> tuple[Source, ...]:
+        """The photographs: paths, where they came from files.
+
+        Set them to a folder, a list of anything `Sample.read` takes, or None for the panel's own samples.
+        """
+        return self.gallery.photos
+
+    @photos.setter
+    def photos(self, value: Source | Iterable[Source] | None) -> None:
+        gallery = Gallery(self.session, value)
+        with self._starting:
+            self._gallery = gallery
+        self.error = ""
+        if self.groups:
+            self.groups = ()  # they were of the photographs of before; that starts the work, too
+        else:
+            self._start()
+        self._listed()
+
+    @property
     def facets(self) -> Facets | None:
         """The neuron's facets as they are shown; None until they are found."""
         return known_facets(self.session, self._selection())
@@ -307,7 +327,7 @@ class FacetPanel(Panel, FacetWire):
             return
         super()._selected(change)
 
-    def _listed(self, _change: Any) -> None:
+    def _listed(self, _change: Any = None) -> None:
         with self._starting:
             if self._closed:
                 return

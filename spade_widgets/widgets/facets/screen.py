@@ -37,7 +37,7 @@ from spade_widgets.widgets.facets.wire import FacetWire, file_trait
 from spade_widgets.widgets.facets.words import sentence
 
 #: Longest side of a crop in pixels, and its quality: sixty of them are in a saved notebook.
-CROP, CROP_QUALITY = 88, 50
+CROP, CROP_QUALITY = 80, 42
 #: Of a picture in a file, likewise.
 PICTURE_QUALITY = 80
 #: Seconds between two changes of the crops, which go over the wire together.
@@ -239,8 +239,12 @@ class FacetScreen(PanelScreen[Inquiry]):
                     if event.examples >= ENOUGH:
                         row = [event.neuron.channel, event.count, event.excess, event.stability, event.examples]
                         rows.append(row)
-                elif done == 0 or since == 0.0:  # what was known has come at once, and says nothing of the rest
+                else:  # what was known has come at once, and says nothing of the rest
                     since, first = time.monotonic(), done
+                    if self._due("survey"):
+                        self._surveying(layer, "looking", int(event.done), event.of, None, rows)
+                    yield
+                    continue
                 new = done - first
                 left = None if new < 2 or not since else (time.monotonic() - since) / new * (of - done)
                 if self._due("survey"):

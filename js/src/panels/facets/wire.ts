@@ -57,7 +57,8 @@ export type SurveyRow = [number, number, number, number, number];
 
 export interface Survey {
   layer: string;
-  state: "idle" | "working" | "stopped" | "done";
+  /** `"looking"`: at photographs, of which `done` and `of` tell then; else of channels. */
+  state: "idle" | "looking" | "working" | "stopped" | "done";
   done: number;
   of: number;
   /** Seconds, about; null while that is not known. */

@@ -5,11 +5,13 @@ import { decimal } from "../../../lib/format";
 import { Mark, shapeName } from "../marks";
 import { type FacetState, useFacets } from "../state";
 import { AUTO, MOST, type Point } from "../wire";
-import { fitted, inside, nextPoint, type Place } from "./lasso";
+import { apart, fitted, inside, nextPoint, type Place } from "./lasso";
 
 /** The plot's own units; and where in it points lie. */
 const SIDE = 300;
 const MARGIN = 18;
+/** Between two points at least. */
+const LEAST = 13;
 /** Pixels that a hand may tremble in a click. */
 const TREMBLE = 4;
 
@@ -100,7 +102,7 @@ export function Plot() {
   const panel = useFacets();
   const { examples, sample_id, neuron } = panel.traits;
   const points = examples.value;
-  const places = useMemo(() => fitted(points, SIDE, MARGIN), [points]);
+  const places = useMemo(() => apart(fitted(points, SIDE, MARGIN), SIDE, LEAST, MARGIN / 2), [points]);
   const area = useRef<HTMLDivElement>(null);
   const [stop, setStop] = useState(0);
   const [line, setLine] = useState<Place[]>([]);
@@ -160,8 +162,15 @@ export function Plot() {
       panel.selected.value = new Set();
       return;
     }
-    const ends: Record<string, number> = { Home: 0, End: points.length - 1 };
-    const to = ends[event.key] ?? nextPoint(places, index, event.key);
+    // By place with the arrows; by strength, which reaches all, with these.
+    const last = points.length - 1;
+    const steps: Record<string, number> = {
+      Home: 0,
+      End: last,
+      PageDown: Math.min(last, index + 1),
+      PageUp: Math.max(0, index - 1),
+    };
+    const to = steps[event.key] ?? nextPoint(places, index, event.key);
     if (to === null || to === undefined) {
       if (event.key.startsWith("Arrow")) event.preventDefault();
       return;
@@ -249,8 +258,8 @@ export function Plot() {
       )}
       <Selection panel={panel} />
       <p class="sw-secondary">
-        Along the two principal directions of what reached the neuron. Draw around some, or press Space on
-        each, to make a facet of your own.
+        Along the two principal directions of what reached the neuron; those at one place lie side by side.
+        Draw around some, or press Space on each, to make a facet of your own.
       </p>
     </section>
   );

@@ -34,10 +34,8 @@ export function nextPoint(places: readonly Place[], from: number, key: string): 
     const [dx, dy] = [place.x - start.x, place.y - start.y];
     const ahead = dx * way[0] + dy * way[1];
     const aside = Math.abs(dx * way[1] + dy * way[0]);
-    // Of two at the same place, one would never be reached: the later one lies a little ahead.
-    const step = ahead === 0 && aside === 0 && index > from ? 1e-6 : ahead;
-    if (step <= 0) continue;
-    const cost = step + 2 * aside;
+    if (ahead <= 0) continue;
+    const cost = ahead + 2 * aside;
     if (cost < least) {
       least = cost;
       best = index;
@@ -55,4 +53,29 @@ export function fitted(points: readonly Place[], side: number, margin: number): 
   const scale = (side - 2 * margin) / (Math.max(reach(xs), reach(ys)) || 1);
   const [mx, my] = [middle(xs), middle(ys)];
   return points.map(({ x, y }) => ({ x: side / 2 + (x - mx) * scale, y: side / 2 - (y - my) * scale }));
+}
+
+/** The same places, moved apart where several are at one: by no more than that they can be told apart. */
+export function apart(places: readonly Place[], side: number, least: number, margin: number): Place[] {
+  const moved = places.map((place) => ({ ...place }));
+  const within = (value: number) => Math.min(side - margin, Math.max(margin, value));
+  for (let round = 0; round < 60; round++) {
+    let still = true;
+    for (let i = 0; i < moved.length; i++) {
+      for (let j = 0; j < i; j++) {
+        const [a, b] = [moved[i] as Place, moved[j] as Place];
+        let [dx, dy] = [a.x - b.x, a.y - b.y];
+        const between = Math.hypot(dx, dy);
+        if (between >= least) continue;
+        still = false;
+        // At the very same place each pair goes a way of its own: by the golden angle.
+        if (between < 1e-6) [dx, dy] = [Math.cos(2.4 * i), Math.sin(2.4 * i)];
+        const push = (least - between) / 2 / (between < 1e-6 ? 1 : between);
+        [a.x, a.y] = [within(a.x + dx * push), within(a.y + dy * push)];
+        [b.x, b.y] = [within(b.x - dx * push), within(b.y - dy * push)];
+      }
+    }
+    if (still) break;
+  }
+  return moved;
 }

@@ -7,6 +7,8 @@ import { useFacets } from "../state";
 import type { FacetInfo, FacetTrace, Point } from "../wire";
 import { FacetPicture } from "./FacetPicture";
 
+const share = (value: number) => `${percent(value, 0).replace("-", "\u2212")} %`;
+
 /** What the facet's trace is, and what it keeps of the neuron: of its own examples, and of the others'. */
 function TraceLine({ trace }: { trace: FacetTrace | null }) {
   if (!trace) return <p class="sw-line sw-secondary">no trace yet</p>;
@@ -18,10 +20,10 @@ function TraceLine({ trace }: { trace: FacetTrace | null }) {
       </p>
       {keeps_own !== null && (
         <p title="Medians of the share of the dense network's activation that the neuron has under this trace">
-          keeps <b class="sw-sparse sw-ink">{percent(keeps_own, 0)} %</b> of its own examples’ activation
+          keeps <b class="sw-sparse sw-ink">{share(keeps_own)}</b> of its own examples’ activation
           {keeps_others !== null && (
             <>
-              , <b>{percent(keeps_others, 0)} %</b> of the others’
+              , <b>{share(keeps_others)}</b> of the others’
             </>
           )}
         </p>

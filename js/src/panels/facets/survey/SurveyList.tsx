@@ -24,6 +24,7 @@ export function inOrder(rows: readonly SurveyRow[], column: number, down: boolea
 function describe({ state, done, of, left, rows }: Survey): string {
   const several = rows.filter(([, facets]) => facets > 1).length;
   const said = `${count(several)} of ${count(rows.length)} have several`;
+  if (state === "looking") return `${count(done)} of ${count(of)} photographs`;
   if (state === "working")
     return done === 0
       ? "looking …"
