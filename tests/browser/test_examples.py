@@ -170,7 +170,7 @@ def test_a_folder_is_looked_through_and_says_how_exceptional_the_sample_is(strip
     said = "more than all 16" if share >= 100 else f"more than {share:.0f} % of 16"
     expect(panel.root.get_by_text(re.compile("^This sample excites it"))).to_contain_text(f"{said} photographs")
 
-    panel.root.get_by_role("combobox", name="Order of the channels").select_option("most exceptional first")
+    panel.root.get_by_role("combobox", name="Order of the channels").select_option("exceptional first")
     panel.await_value("explorer.channels['order']", "percentile")
     expect(panel.channels).to_have_attribute("aria-busy", "false")
     rows = lab.value("[(row['channel'], row['percentile']) for row in explorer.channels['rows']]")

@@ -44,7 +44,7 @@ export function ExampleTile({ example, most, kept }: Props) {
         )}
       </span>
       <span class="sw-example-numbers">
-        <span class="sw-dense">{decimal(example.value, Math.abs(example.value) < 100 ? 1 : 0)}</span>
+        <span class="sw-dense">{decimal(example.value, most < 100 ? 1 : 0)}</span>
         {kept !== undefined && <span class="sw-sparse">{keptOf(example.value, kept)}</span>}
       </span>
     </>

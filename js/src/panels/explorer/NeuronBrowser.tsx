@@ -24,7 +24,7 @@ function ChannelTile({ row }: { row: ChannelRow }) {
 
 const orders: [ChannelOrder, string][] = [
   ["activation", "most excited first"],
-  ["percentile", "most exceptional first"],
+  ["percentile", "exceptional first"],
 ];
 
 function titleOf({ channel, activation, percentile }: ChannelRow, own: boolean): string {
