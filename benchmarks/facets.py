@@ -36,13 +36,11 @@ from spade_widgets.evidence.reading.reader import Features, Reader, centred, sim
 from spade_widgets.inspection.examples import Index
 from spade_widgets.inspection.facets import Facets, facets
 from spade_widgets.inspection.facets.grouping import (
-    KINDS,
     clusters,
     coordinates,
     distances,
     group,
     silhouette_of,
-    without_groups,
 )
 from spade_widgets.inspection.facets.reached import what_reached
 from spade_widgets.pruning.progress import finish
@@ -50,9 +48,9 @@ from spade_widgets.sample import Sample, read_samples
 
 LAYERS = ("layer4.0", "layer4.0.conv2", "layer4.0.conv1")
 #: Of a hidden layer's channels every so many-th is asked; of stamped photographs so many are mixed with the clean ones.
-EVERY, STAMPED = 16, 32
-#: Data without groups that are made of the rows of each logit, of each kind.
-NULLS = 4
+EVERY, STAMPED = 32, 32
+#: Data without groups that are made of the rows of each logit.
+NULLS = 6
 TUNING = 101
 AUGMENTATIONS, STEPS = 96, 96
 
@@ -74,7 +72,7 @@ def main() -> None:
         if options.classifier != "photographs":
             pictures("emoji", *emoji_pairs(options.seed), reader, {"plan": emoji.PLAN}, {"steps": STEPS})
         if options.classifier != "emoji":
-            drawn = {"steps": STEPS, "size": 160}
+            drawn = {"steps": 64, "size": 128}
             pictures("photographs", *photograph_pairs(options.photos, options.seed), reader, {"sparsity": 0.95}, drawn)
     print(f"\n{time.perf_counter() - started:.0f} s, {torch.get_num_threads()} thread(s)")
 
@@ -86,27 +84,25 @@ def found(folders: Sequence[str], seed: int) -> None:
     print("| neurons | asked | adjusted Rand index, mean (least) | where several were found | one facet |")
     print("|---|---|---|---|---|")
     row("emoji classifier, logits", made, [truth(one) for one in made])
-    one_object = [part for one in made for part in by_object(one)]
+    of_logits, of_channels = [part for one in made for part in by_object(one)], []
     for layer in LAYERS:
         channels = range(0, classifier.layer(layer).channels, EVERY)
         asked = [index.examples(f"{layer}:{c}", 64) for c in channels]
         exciting = [e for e in asked if sum(example.value > 0 for example in e) >= 20]
         of_layer = [facets(classifier, e.neuron, (), examples=e) for e in exciting]
         row(f"emoji classifier, `{layer}`", of_layer, [truth(one) for one in of_layer])
-        one_object += [part for one in of_layer for part in by_object(one)]
+        of_channels += [part for one in of_layer for part in by_object(one)]
     stamped = [(one, flags) for _, one, flags in planted(folders, seed)]
     row("photograph classifier, targets", [one for one, _ in stamped], [flags for _, flags in stamped])
     which_layer(folders)
     print("\n| without several facets | asked | split |\n|---|---|---|")
-    split("examples of one object", [group(rows, seed=seed).labels for rows in one_object])
-    for kind, name in enumerate(("channels permuted", "rotated", "strongest direction exponential")):
-        rng = np.random.default_rng([seed, kind])
-        draws = [
-            group(without_groups(coordinates(one.reached), one.reached, rng, kind + KINDS * i), seed=i).labels
-            for one in made
-            for i in range(NULLS)
-        ]
-        split(f"logits' examples, {name}", draws)
+    split("logits' examples of one object", [group(rows, seed=seed).labels for rows in of_logits])
+    split("channels' examples of one object", [group(rows, seed=seed, draws=39).labels for rows in of_channels])
+    rng = np.random.default_rng(seed)
+    permuted = [rng.permuted(one.reached, axis=0) for one in made for _ in range(NULLS)]
+    split(
+        "logits' examples, channels permuted", [group(rows, seed=i, draws=39).labels for i, rows in enumerate(permuted)]
+    )
 
 
 def of_classes(index: Index, count: int | Literal["auto"] = "auto") -> list[Facets]:
