@@ -13,8 +13,8 @@ from spade_widgets.widgets.common import images
 
 #: Examples on a contact sheet, in so many columns; a crop's side and the space between two, in pixels.
 SHEET, COLUMNS, CELL, GAP = 9, 3, 72, 4
-#: Longest side of a crop in pixels, twice what it measures on screen, and its quality: some 2 kB each.
-CROP, QUALITY = 120, 60
+#: Longest side of a crop in pixels, and its quality: as of activation maps, which measure as much on screen.
+CROP, QUALITY = images.MAP, images.MAP_QUALITY
 
 
 def example_row(example: Example, crop: Image.Image | None) -> dict[str, Any]:

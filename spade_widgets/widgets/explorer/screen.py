@@ -47,6 +47,7 @@ class Screen(PanelScreen[Selection]):
         self._drawn: dict[Which, tuple[Renderer, int]] = {}
         self._showing: Mapping[Which, Hashable] = {}
         self._listed: Hashable = None
+        self._among: int | None = None  # how many photographs they were compared with, where that counts
         panel.dense = picture_facts(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
 
@@ -96,10 +97,16 @@ class Screen(PanelScreen[Selection]):
     def list_channels(self, selection: Selection, event: Excited) -> None:
         """The layer's channels, if they are to be listed otherwise than they are."""
         gallery, order = self._panel.gallery, self._panel.channel_order
-        listed = selection.sample.id, selection.layer, order, gallery.seen if gallery.whole else None
-        if listed != self._listed:
-            self._listed = listed
+        listed, whole = (selection.sample.id, selection.layer, order), gallery.whole
+        # A photograph more does not send all maps again for what is said of each, but where it may change the order.
+        seen = gallery.seen if whole and order == "percentile" else 0
+        if listed != self._listed or (whole and seen != self._among):
+            self._listed, self._among = listed, seen if whole else None
             self._panel.channels = channel_list(self._panel.session, gallery, selection, event, order)
+
+    def forget_channels(self) -> None:
+        """What is said of channels is of photographs that are no longer there."""
+        self._listed = self._among = None
 
     def _rendered(self, selection: Selection, event: Rendered) -> None:
         which, steps, morph = event.which, self._panel.session.steps, event.morph

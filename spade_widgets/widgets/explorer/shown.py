@@ -42,7 +42,7 @@ def examples_tile(panel: ExplorerWire) -> Tile:
 
 def examples_facts(panel: ExplorerWire) -> dict[str, str]:
     """What is said of the examples."""
-    shown, seen = examples_shown(panel)[:SHEET], panel.strip_examples["seen"]
+    shown, seen = examples_shown(panel)[:SHEET], panel.exceptional["seen"]
     if not (panel.strip and shown):
         return {}
     what = "of the panel's samples" if panel.photo_index["own"] else "photographs"

@@ -46,7 +46,7 @@ class Strip:
         # was said then. (No lock: a user's observer of what is said may do anything.)
         self._turn, self._rested = 0, "idle"
         # What the page was told last: the neuron, and the ids of its examples.
-        self._told: tuple[str, Sequence[str], int] | None = None
+        self._told: tuple[str, Sequence[str]] | None = None
 
     @property
     def seen(self) -> bool:
@@ -89,9 +89,10 @@ class Strip:
         panel = self._panel
         self.rest()
         self._told = None
-        panel.strip_examples = {**panel.strip_examples, "seen": 0, "more": 0, "rows": []}
+        panel._screen.forget_channels()
+        panel.strip_examples = {**panel.strip_examples, "rows": []}
         panel.strip_kept = {**panel.strip_kept, "rows": []}
-        panel.exceptional = {**panel.exceptional, "seen": 0, "percentile": None}
+        panel.exceptional = {**panel.exceptional, "seen": 0, "examples": 0, "percentile": None}
 
     def wait(self, left: Callable[[], float | None]) -> bool:
         """Wait until all of it is there; whether it is. `left`: seconds that are left."""
@@ -149,21 +150,20 @@ class Strip:
         panel, gallery, neuron = self._panel, self._panel.gallery, selection.neuron
         found = gallery.examples(neuron, MOST)
         shown = () if found is None else found[: panel.strip_count]
-        seen = 0 if found is None else found.seen
         panel.exceptional = {
             "neuron": str(neuron),
             "sample_id": selection.sample.id,
-            "seen": seen,
+            "seen": 0 if found is None else found.seen,
+            "examples": 0 if found is None else len(found),
             "percentile": None if found is None else gallery.percentile(found, selection.sample),
         }
-        told = str(neuron), [example.id for example in shown], seen
+        told = str(neuron), [example.id for example in shown]
         if told != self._told:
             rows = []
             for example in shown:
                 rows.append(self._row(neuron, example))
                 yield
-            more = 0 if found is None else len(found) - len(shown)
-            panel.strip_examples = {"neuron": str(neuron), "seen": seen, "more": more, "rows": rows}
+            panel.strip_examples = {"neuron": str(neuron), "rows": rows}
             self._told = told
         trace = panel.session.known_trace(selection.sample, selection.pruning)
         if trace is None or not shown:

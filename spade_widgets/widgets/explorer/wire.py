@@ -66,8 +66,8 @@ class ExplorerWire(PanelWire):
         {"state": "idle", "own": True, "total": 0, "done": 0, "left": None, "left_out": []}
     ).tag(sync=True)
     #: The neuron's examples; and, in a trait of its own, for it changes with each trace, what the trace keeps of them.
-    strip_examples: t.Dict[str, Any] = t.Dict({"neuron": "", "seen": 0, "more": 0, "rows": []}).tag(sync=True)
+    strip_examples: t.Dict[str, Any] = t.Dict({"neuron": "", "rows": []}).tag(sync=True)
     strip_kept: t.Dict[str, Any] = t.Dict({"neuron": "", "sample_id": "", "rows": []}).tag(sync=True)
-    exceptional: t.Dict[str, Any] = t.Dict({"neuron": "", "sample_id": "", "seen": 0, "percentile": None}).tag(
-        sync=True
-    )
+    exceptional: t.Dict[str, Any] = t.Dict(
+        {"neuron": "", "sample_id": "", "seen": 0, "examples": 0, "percentile": None}
+    ).tag(sync=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from widgets.kernel import Kernel, Outputs
-from widgets.page import Gate, Page, flush, opened, png, settle
+from widgets.page import Gate, Page, flush, opened, picture, png, settle
 
 import spade_widgets as sw
 from spade_widgets.errors import InputError
@@ -62,7 +62,7 @@ def test_nine_examples_of_the_folder_and_what_the_trace_keeps(make: Callable[...
     asked = sw.examples(panel.session.classifier, "3:2", folder, 9)
     rows = panel.strip_examples["rows"]
     assert [(row["id"], row["title"], row["value"]) for row in rows] == [(e.id, e.title, e.value) for e in asked]
-    assert (panel.strip_examples["seen"], panel.strip_examples["more"]) == (PHOTOS, PHOTOS - 9)
+    assert (panel.exceptional["seen"], panel.exceptional["examples"]) == (PHOTOS, PHOTOS)
     for row in rows:
         crop = opened(row["crop"])
         assert max(crop.size) <= CROP
@@ -135,10 +135,12 @@ def test_the_samples_serve_and_one_more_is_looked_at_alone(make: Callable[..., E
     settle(panel)
     assert panel.photo_index["own"]
     assert looked == [1, 1]
-    Page(panel).add(("third.png", png(7)))
+    page = Page(panel)
+    panel._add(picture(7, "third"))
     flush()
     settle(panel)
     assert looked == [1, 1, 1]
+    assert page.told("channels") == []  # no map is sent again
     assert {row["title"] for row in shown(panel)} == {"first", "second", "third"}
 
 

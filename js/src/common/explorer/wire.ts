@@ -59,9 +59,6 @@ export interface PhotoIndex {
 /** The neuron's examples, the strongest first. */
 export interface StripExamples {
   neuron: string;
-  /** How many photographs they are of, and how many more examples of the neuron are known. */
-  seen: number;
-  more: number;
   rows: ExampleInfo[];
 }
 
@@ -77,7 +74,9 @@ export interface StripKept {
 export interface Exceptional {
   neuron: string;
   sample_id: string;
+  /** How many photographs were looked at, and how many examples of the neuron are known among them. */
   seen: number;
+  examples: number;
   /** Per cent of the photographs that excite it less; null while that is not known. */
   percentile: number | null;
 }
@@ -203,7 +202,7 @@ export const defaults: Traits = {
   strip_order: "activation",
   channel_order: "activation",
   photo_index: { state: "idle", own: true, total: 0, done: 0, left: null, left_out: [] },
-  strip_examples: { neuron: "", seen: 0, more: 0, rows: [] },
+  strip_examples: { neuron: "", rows: [] },
   strip_kept: { neuron: "", sample_id: "", rows: [] },
-  exceptional: { neuron: "", sample_id: "", seen: 0, percentile: null },
+  exceptional: { neuron: "", sample_id: "", seen: 0, examples: 0, percentile: null },
 };

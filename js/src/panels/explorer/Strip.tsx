@@ -94,9 +94,11 @@ function LeftOut({ sentences }: { sentences: readonly string[] }) {
 export function Strip() {
   const panel = useExplorer();
   const { strip, strip_count, strip_order, strip_examples, strip_kept, photo_index } = panel.traits;
-  const { neuron, sample_id, samples } = panel.traits;
+  const { neuron, sample_id, samples, exceptional } = panel.traits;
   const index = photo_index.value;
-  const { rows, more } = strip_examples.value;
+  const { rows } = strip_examples.value;
+  const { seen, examples } = exceptional.value;
+  const more = Math.min(MORE, rows.length > 0 ? examples - rows.length : 0);
   const traced = currentTrace(panel) !== null;
   const held = strip_kept.value;
   const kept = useMemo(() => {
@@ -128,9 +130,7 @@ export function Strip() {
           </h3>
         </Controls>
         <span class="sw-line sw-secondary">
-          {open
-            ? describeIndex(index, strip_examples.value.seen)
-            : "the neuron's examples, and what the trace keeps"}
+          {open ? describeIndex(index, seen) : "the neuron's examples, and what the trace keeps"}
         </span>
         {open && (
           <Controls>
@@ -160,11 +160,11 @@ export function Strip() {
               <button
                 type="button"
                 class="sw-button sw-more-examples"
-                title={`Show ${Math.min(MORE, more)} more`}
-                onClick={() => panel.connection.set("strip_count", strip_count.value + Math.min(MORE, more))}
+                title={`Show ${more} more`}
+                onClick={() => panel.connection.set("strip_count", strip_count.value + more)}
               >
                 <PlusIcon />
-                {Math.min(MORE, more)} more
+                {more} more
               </button>
             )}
           </ExampleRow>

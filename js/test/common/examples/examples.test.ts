@@ -15,7 +15,8 @@ const example = (id: string, value: number, mark: number): ExampleInfo => ({
 const rows = [example("a", 4, 1), example("x", 2, 2), example("y", 1, 3)];
 const shown = {
   strip: true,
-  strip_examples: { neuron: "logit:ball", seen: 12, more: 9, rows },
+  strip_examples: { neuron: "logit:ball", rows },
+  exceptional: { neuron: "logit:ball", sample_id: "a", seen: 12, examples: 12, percentile: null },
   strip_kept: {
     neuron: "logit:ball",
     sample_id: "a",
@@ -127,7 +128,7 @@ test("photographs of which nothing is known come last", () => {
 });
 
 test("how exceptional the sample is, is said of the neuron and the sample that are on screen", async () => {
-  const exceptional = { neuron: "logit:ball", sample_id: "a", seen: 312, percentile: 97.2 };
+  const exceptional = { neuron: "logit:ball", sample_id: "a", seen: 312, examples: 64, percentile: 97.2 };
   const panel = await show({ ...shown, exceptional });
   const said = () => find(panel.el, ".sw-exceptional").textContent;
   expect(said()).toBe("This sample excites it more than 97 % of 312 photographs.");
