@@ -60,7 +60,7 @@ def wheel(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_bundle_weights_and_samples(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as packed:
         sizes = {info.filename: info.file_size for info in packed.infolist()}
-    for bundle in ("explorer", "saliency", "lesson"):
+    for bundle in ("explorer", "saliency", "facets", "lesson"):
         assert sizes[f"spade_widgets/widgets/static/{bundle}.js"] > 1000
         assert sizes[f"spade_widgets/widgets/static/{bundle}.css"] > 1000
     assert "spade_widgets/py.typed" in sizes

@@ -146,7 +146,7 @@ def facet(session: Session, inquiry: Inquiry) -> Iterator[FacetEvent]:
 def known_facets(session: Session, inquiry: Inquiry) -> Facets | None:
     """The facets, if they are in the store. Computes nothing."""
     found: Facets | None = session.store.get(_facets_key(inquiry, _exciting(inquiry)))
-    return None if found is None else _own(found, inquiry)
+    return found if found is None or not inquiry.own else session.store.get(_own_key(found, inquiry))
 
 
 def known_pictures(session: Session, inquiry: Inquiry, facets: Facets) -> list[Renderer | None]:
@@ -193,8 +193,8 @@ def _facets(session: Session, inquiry: Inquiry) -> Generator[Working, None, Face
     found: Facets | None = session.store.get(key)
     if found is None:
         found = yield from session.mapping.run(key, lambda: group_steps(session, inquiry.neuron, examples, count))
-        session.store.put(key, found, found.reached.nbytes + 1000 * len(examples))
-    return _own(found, inquiry)
+        session.store.put(key, found, _nbytes(found))
+    return _own(session, found, inquiry)
 
 
 def group_steps(
@@ -238,12 +238,26 @@ def _facets_key(inquiry: Inquiry, examples: Sequence[Example]) -> Hashable:
     return "facets", str(anywhere(inquiry.neuron)), inquiry.count, ids
 
 
-def _own(found: Facets, inquiry: Inquiry) -> Facets:
+def _own(session: Session, found: Facets, inquiry: Inquiry) -> Facets:
     """In the user's own groups, of which those examples count that are there."""
-    place = {example.id: i for i, example in enumerate(found.examples)}
-    groups = [[place[one] for one in members if one in place] for members in inquiry.own]
-    groups = [members for members in groups if members]
-    return found.regroup(groups) if groups else found
+    if not inquiry.own:
+        return found
+    key = _own_key(found, inquiry)
+    known: Facets | None = session.store.get(key)
+    if known is None:
+        place = {example.id: i for i, example in enumerate(found.examples)}
+        groups = [[place[one] for one in members if one in place] for members in inquiry.own]
+        groups = [members for members in groups if members]
+        known = session.store.put(key, found.regroup(groups) if groups else found, _nbytes(found))
+    return known
+
+
+def _own_key(found: Facets, inquiry: Inquiry) -> Hashable:
+    return "own facets", str(anywhere(inquiry.neuron)), tuple(one.id for one in found.examples), inquiry.own
+
+
+def _nbytes(found: Facets) -> int:
+    return found.reached.nbytes + 1000 * len(found.examples)
 
 
 # What there is of each

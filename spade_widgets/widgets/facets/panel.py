@@ -207,7 +207,8 @@ class FacetPanel(Panel, FacetWire):
     @property
     def facets(self) -> Facets | None:
         """The neuron's facets as they are shown; None until they are found."""
-        return known_facets(self.session, self._selection())
+        selection = self._selection()
+        return self._screen.facets_of(selection) or known_facets(self.session, selection)
 
     @property
     def traces(self) -> list[Trace | None]:
@@ -239,6 +240,16 @@ class FacetPanel(Panel, FacetWire):
             "traces": self.trace_rows,
             **{name: getattr(self, name) for name in rest},
         }
+
+    def stop(self) -> None:
+        """Stop computing, the list of neurons too; what is done stays."""
+        super().stop()
+        self.session.worker.cancel((self, "survey"))
+
+    def resume(self) -> None:
+        """Go on from where it was stopped."""
+        super().resume()
+        self._listed()
 
     def reset(self) -> None:
         """Away with groups of one's own: the neuron's facets again, as many as there are."""
@@ -281,8 +292,10 @@ class FacetPanel(Panel, FacetWire):
         """Groups of examples, each by its id or its position among `facets.examples`."""
         if isinstance(value, str) or not isinstance(value, Iterable):
             raise InputError(f"The groups are {value!r}; a list of lists of examples is needed, a list a facet.")
-        found = self.facets if self._open and value else None
-        groups = [tuple(self._example(one, found) for one in members) for members in value]
+        asked = [[members] if isinstance(members, str) else list(members) for members in value]
+        numbered = any(not isinstance(one, str) for members in asked for one in members)
+        found = self.facets if self._open and numbered else None
+        groups = [tuple(self._example(one, found) for one in members) for members in asked]
         named = [one for members in groups for one in members]
         if len(groups) > MOST:
             raise InputError(f"There are {len(groups)} groups; up to {MOST} facets of one's own can be shown.")
@@ -312,7 +325,8 @@ class FacetPanel(Panel, FacetWire):
     def _events(self, selection: Inquiry) -> Iterator[FacetEvent]:
         for event in facet(self.session, selection):
             if isinstance(event, Grouped):
-                self.code = self._recipe(selection)  # with the user's own groups, and for so few examples as there are
+                # With the user's own groups, and for so few examples as there are.
+                self.code = facets_recipe(self._opened, self.session, selection, event.facets)
             yield event
 
     def _selected(self, change: Any) -> None:
@@ -329,12 +343,17 @@ class FacetPanel(Panel, FacetWire):
 
     def _listed(self, _change: Any = None) -> None:
         with self._starting:
-            if self._closed:
+            if self._closed or not self._active:
                 return
             if self.listing:
                 self._besides("survey", self._screen.survey(self._selection(), self.layer), idle=True)
             else:
                 self.session.worker.cancel((self, "survey"))
+
+    def _work(self, active: bool) -> None:
+        super()._work(active)
+        if active:
+            self._listed()
 
     def _linked(self) -> Any:
         """The Explorer that this panel shares its neuron with, where it is still there."""
@@ -371,4 +390,5 @@ class FacetPanel(Panel, FacetWire):
         yield
 
     def _recipe(self, selection: Inquiry) -> str:
-        return facets_recipe(self._opened, self.session, selection, self.facets)
+        found = self._screen.facets_of(selection) if self._open else None  # at once: the kernel's own thread waits
+        return facets_recipe(self._opened, self.session, selection, found)

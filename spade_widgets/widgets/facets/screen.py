@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any
 
 from PIL import Image
@@ -62,7 +63,8 @@ class FacetScreen(PanelScreen[Inquiry]):
         self.frames = Frames(panel.send, panel.views)
         # What each picture on screen is of.
         self._showing: list[Hashable] = []
-        self._facets: Facets | None = None
+        #: Whose facets are on screen, and these; in one, for other threads read it.
+        self._grouped: tuple[Inquiry, Facets] | None = None
         # What is said of each facet's trace, by what the picture is of.
         self._traces: dict[Hashable, dict[str, Any]] = {}
         self._crops: dict[str, bytes] = {}
@@ -104,10 +106,17 @@ class FacetScreen(PanelScreen[Inquiry]):
 
     # What was found
 
+    def facets_of(self, selection: Inquiry) -> Facets | None:
+        """The facets of a selection, where they are on screen. At once, on any thread."""
+        if self._grouped is None:
+            return None
+        shown, facets = self._grouped
+        return facets if replace(shown, pruning=selection.pruning) == selection else None
+
     def _forget(self) -> None:
         """Another neuron's facets do not pass for this one's."""
         panel = self._panel
-        self._facets, self._showing, self._drawn, self._traces = None, [], {}, {}
+        self._grouped, self._showing, self._drawn, self._traces = None, [], {}, {}
         panel.summary, panel.examples, panel.trace_rows, panel.pictures = NOTHING, [], [], []
         for place in range(1 + PLACES):
             setattr(panel, file_trait(place), b"")
@@ -115,7 +124,7 @@ class FacetScreen(PanelScreen[Inquiry]):
     def _group(self, selection: Inquiry, facets: Facets) -> None:
         """The facets, and in what state their pictures are: an old one stays until there is a new one."""
         panel, neuron = self._panel, str(selection.neuron)
-        self._facets = facets
+        self._grouped = selection, facets
         if self._crops_of != neuron:
             self._crops, self._crops_of = {}, neuron
         panel.summary = {
@@ -142,16 +151,16 @@ class FacetScreen(PanelScreen[Inquiry]):
         self._tell_traces()
 
     def _cropped(self, place: int, crop: Image.Image | None) -> None:
-        assert self._facets is not None
-        identifier = self._facets.examples[place].id
+        assert self._grouped is not None
+        identifier = self._grouped[1].examples[place].id
         if identifier not in self._crops:
             self._crops[identifier] = b"" if crop is None else small(crop)
             self._say_crops()
 
     def _say_crops(self, *, always: bool = False) -> None:
-        facets, now = self._facets, time.monotonic()
-        if facets is None:
+        if self._grouped is None:
             return
+        facets, now = self._grouped[1], time.monotonic()
         missing = any(example.id not in self._crops for example in facets.examples)
         if not always and missing and now - self._crops_said < CROPS:
             return
@@ -210,7 +219,8 @@ class FacetScreen(PanelScreen[Inquiry]):
         panel = self._panel
         facets = known_facets(panel.session, selection)
         if facets is None:
-            self._forget()
+            if self.facets_of(selection) is None:
+                self._forget()
             return False
         self._group(selection, facets)
         whole = True
