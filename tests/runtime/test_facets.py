@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,13 @@ def test_a_second_run_computes_nothing_anew(session: Session) -> None:
     assert not [event for event in of(again, Working) if event.text not in ("what is kept",)]
     assert of(again, Grouped)[0].facets is before
     assert [event.renderer for event in of(again, Drawn)][: len(pictures)] == pictures
+
+
+def test_a_facets_trace_passes_for_no_single_samples(session: Session) -> None:
+    trace = of(list(facet(session, asked(session, 14, 10))), FacetTraced)[0].trace
+    alone = replace(trace, others=())
+    assert session.name(trace) != session.name(alone)
+    assert session.cache._network(trace) != session.cache._network(alone)
 
 
 def test_facets_of_ones_own_are_traced_as_they_are_grouped(session: Session) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +16,7 @@ from widgets.page import Page, settle
 import spade_widgets as sw
 from spade_widgets.demo import emoji
 from spade_widgets.errors import InputError
+from spade_widgets.inspection.facets import Facets
 from spade_widgets.widgets.facets.panel import FacetPanel
 from spade_widgets.widgets.facets.wire import AUTO, file_trait
 
@@ -266,6 +269,44 @@ def test_the_built_in_samples_are_too_few_and_it_says_so(make_facets: Make) -> N
     made: dict[str, Any] = {}
     exec(panel.code, made)  # it needs no panel
     assert len(made["images"]) == 1
+
+
+def test_handlers_take_no_time_while_the_worker_works(
+    facet_panel: FacetPanel, busy: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Invariant 4; what is dearest is groups of one's own, which are judged anew: by the worker."""
+    judges: set[threading.Thread] = set()
+    regroup = Facets.regroup
+
+    def judged(facets: Facets, groups: Any) -> Facets:
+        judges.add(threading.current_thread())
+        return regroup(facets, groups)
+
+    monkeypatch.setattr(Facets, "regroup", judged)
+    page, ids = Page(facet_panel), [row["id"] for row in facet_panel.examples]
+    actions: list[Callable[[], None]] = [
+        lambda: page.set(groups=[ids[:5], ids[5:9]]),
+        lambda: page.say("example", id=ids[3]),
+        lambda: page.set(count=3),
+        lambda: page.set(count=9),
+        lambda: page.set(neuron="either:1"),
+        lambda: page.set(layer="detect", listing=True),
+        lambda: page.say("stop"),
+        lambda: page.say("resume"),
+        lambda: page.say("ack", which="0", seq=1),
+        lambda: page.say("reset"),
+        lambda: page.set(sparsity=0.7, neuron="either:0", listing=False),
+    ]
+    times = []
+    for action in actions * 15:
+        began = time.thread_time()
+        action()
+        times.append(time.thread_time() - began)
+    assert np.percentile(times, 98) < 0.005
+    facet_panel.groups = [ids[:3]]
+    settle(facet_panel)
+    assert judges
+    assert threading.current_thread() not in judges
 
 
 def size(value: Any) -> int:
