@@ -185,6 +185,7 @@ def test_a_folder_is_looked_through_and_says_how_exceptional_the_sample_is(strip
     strip.tiles.first.click()
     panel.await_value("explorer.sample.title", title)
     assert f"photos = {lab.value('str(folder)')!r}" in lab.value("explorer.code")
+    lab.save()  # else the output is not in the notebook that the page loads
     lab.reload()
     panel.await_shown()
     strip.await_there()
@@ -202,6 +203,7 @@ def test_folded_it_computes_nothing_and_stays_folded(strip: Strip) -> None:
     panel.await_rest()
     assert lab.value("explorer.strip_examples['neuron']") == before
     assert "examples" not in lab.value("explorer.code")
+    lab.save()  # else the output is not in the notebook that the page loads
     lab.reload()
     panel.await_shown()
     expect(strip.row).to_be_hidden()
