@@ -99,7 +99,7 @@ def test_every_control_is_reached_by_tab_with_a_visible_focus(panel: Panel) -> N
     page = panel.lab.page
     panel.root.get_by_role("button", name="Copy code").focus()
     reached: dict[str, bool] = {}
-    for key in ["Shift+Tab"] * 3 + ["Tab"] * 40:
+    for key in ["Shift+Tab"] * 3 + ["Tab"] * 50:
         name, seen = page.evaluate(
             """() => {
               const at = document.activeElement;
@@ -125,6 +125,9 @@ def test_every_control_is_reached_by_tab_with_a_visible_focus(panel: Panel) -> N
         r"Zoom in",
         r"Side by side",
         r"Swipe",
+        r"In your photographs",
+        r"dog · activation.*",
+        r"Add photographs",
         r"Sparsity.*",
         r"(?i)layers",
         r"(?i)solver",
