@@ -39,6 +39,13 @@ async ([former, path]) => {
   open.dispose();  // nobody asks whether to save it
 }
 """
+# The Lab opens again what stood on the page when it last wrote that down: now and then a notebook that has left since.
+_ALONE = """
+path => {
+  const open = [...window.jupyterapp.shell.widgets('main')];
+  for (const panel of open) if (panel.context && panel.context.path !== path) panel.dispose();
+}
+"""
 _KERNEL = """
 async ({code, path}) => {
   const panels = [...window.jupyterapp.shell.widgets('main')];
@@ -167,6 +174,7 @@ class Lab:
         """Reloads the page, as F5 does, and waits for the notebook to be there again with the kernel it had."""
         self.page.reload()
         self.await_notebook()
+        self.page.evaluate(_ALONE, self.path)
 
     def second_view(self, cell: int) -> Locator:
         """Opens "New View for Cell Output" of a cell: the same widget a second time, in a tab of its own."""
