@@ -173,9 +173,13 @@ def test_a_folder_is_looked_through_and_says_how_exceptional_the_sample_is(strip
     panel.root.get_by_role("combobox", name="Order of the channels").select_option("exceptional first")
     panel.await_value("explorer.channels['order']", "percentile")
     expect(panel.channels).to_have_attribute("aria-busy", "false")
-    rows = lab.value("[(row['channel'], row['percentile']) for row in explorer.channels['rows']]")
+    panel.await_value(
+        "[c for c, _ in explorer.channel_shares['rows']] == [r['channel'] for r in explorer.channels['rows']]", True
+    )
+    rows = lab.value("[tuple(row) for row in explorer.channel_shares['rows']]")
     shares = [share for _, share in rows]
     assert shares == sorted(shares, reverse=True)
+    expect(panel.channels.get_by_role("radio").last).to_have_attribute("aria-label", re.compile("photographs"))
     labels = panel.channels.get_by_role("radio").evaluate_all("tiles => tiles.map(tile => tile.ariaLabel)")
     assert [int(re.findall(r"\d+", label)[0]) for label in labels] == [channel for channel, _ in rows]
     assert all("of the photographs" in label or "all the photographs" in label for label in labels)

@@ -262,7 +262,7 @@ def test_a_sample_more_and_a_click_send_little(lab: Lab) -> None:
     clicked = weighing.rest - before
     print(f"one more: {added} bytes; a click: {clicked} bytes")
     assert 0 < added <= 100_000
-    assert 0 < clicked <= 150_000
+    assert 0 < clicked <= 200_000  # its maps, and the crops of nine examples: another sample, another class
 
 
 # ---- users' observers

@@ -67,8 +67,12 @@ def test_lines_keep_their_order_on_a_page_from_right_to_left(panel: Panel) -> No
     page.evaluate("() => { document.documentElement.dir = 'rtl'; }")
     try:
         listed, total = panel.lab.value("[len(explorer.channels['rows']), explorer.channels['total']]")
-        line = root.get_by_text(f"{listed} of {total}, most excited first")
-        assert order(line, f"{listed} ", f"of {total}", "most") == [f"{listed} ", f"of {total}", "most"]
+        line = root.get_by_text(f"{listed} of {total},")
+        assert order(line, f"{listed} ", f"of {total}") == [f"{listed} ", f"of {total}"]
+        first, then = (of.bounding_box() for of in (line, root.get_by_role("combobox", name="Order of the channels")))
+        assert first
+        assert then
+        assert first["x"] < then["x"]
         facts = root.locator(".sw-facts")
         assert order(facts, "kept", " weights") == ["kept", " weights"]
         low, high = (root.locator(".sw-mark", has_text=text).first.bounding_box() for text in ("0", "99"))

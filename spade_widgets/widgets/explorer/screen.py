@@ -22,7 +22,7 @@ from spade_widgets.widgets.common import images
 from spade_widgets.widgets.common.facts import State, picture_facts
 from spade_widgets.widgets.common.frames import Frames
 from spade_widgets.widgets.common.screen import PROGRESS, PanelScreen
-from spade_widgets.widgets.explorer.channels import channel_list
+from spade_widgets.widgets.explorer.channels import channel_list, channel_shares
 from spade_widgets.widgets.explorer.wire import ExplorerWire
 
 #: Seconds between two changes of a progress trait at most, however slow the link is.
@@ -47,7 +47,6 @@ class Screen(PanelScreen[Selection]):
         self._drawn: dict[Which, tuple[Renderer, int]] = {}
         self._showing: Mapping[Which, Hashable] = {}
         self._listed: Hashable = None
-        self._among: int | None = None  # how many photographs they were compared with, where that counts
         panel.dense = picture_facts(panel.neuron, "empty", None, panel.session.steps)
         panel.sparse = dict(panel.dense)
 
@@ -96,17 +95,21 @@ class Screen(PanelScreen[Selection]):
 
     def list_channels(self, selection: Selection, event: Excited) -> None:
         """The layer's channels, if they are to be listed otherwise than they are."""
-        gallery, order = self._panel.gallery, self._panel.channel_order
-        listed, whole = (selection.sample.id, selection.layer, order), gallery.whole
-        # A photograph more does not send all maps again for what is said of each, but where it may change the order.
-        seen = gallery.seen if whole and order == "percentile" else 0
-        if listed != self._listed or (whole and seen != self._among):
-            self._listed, self._among = listed, seen if whole else None
-            self._panel.channels = channel_list(self._panel.session, gallery, selection, event, order)
+        panel, gallery = self._panel, self._panel.gallery
+        shares = gallery.percentiles(selection.layer, event.maps.max(axis=(1, 2))) if gallery.whole else None
+        ranking = shares if panel.channel_order == "percentile" else None
+        # The maps are sent again only where the order may have changed: they weigh more than all else.
+        listed = selection.sample.id, selection.layer, None if ranking is None else gallery.seen
+        if listed != self._listed:
+            self._listed = listed
+            panel.channels = channel_list(panel.session, selection, event, ranking)
+        if shares is not None:
+            panel.channel_shares = channel_shares(panel.channels, shares)
 
     def forget_channels(self) -> None:
         """What is said of channels is of photographs that are no longer there."""
-        self._listed = self._among = None
+        self._listed = None
+        self._panel.channel_shares = {**self._panel.channel_shares, "rows": []}
 
     def _rendered(self, selection: Selection, event: Rendered) -> None:
         which, steps, morph = event.which, self._panel.session.steps, event.morph

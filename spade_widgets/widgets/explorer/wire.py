@@ -53,6 +53,8 @@ class ExplorerWire(PanelWire):
 
     layers: t.List[Any] = t.List().tag(sync=True)
     channels: t.Dict[str, Any] = t.Dict({"sample_id": "", "layer": "", "total": 0, "rows": []}).tag(sync=True)
+    #: Per cent of the photographs that excite each of them less: pairs; in a trait of its own, which weighs little.
+    channel_shares: t.Dict[str, Any] = t.Dict({"sample_id": "", "layer": "", "rows": []}).tag(sync=True)
     dense: t.Dict[str, Any] = t.Dict().tag(sync=True)
     sparse: t.Dict[str, Any] = t.Dict().tag(sync=True)
     # Files, WebP where Pillow has it: what was rendered is kept by the session to the last bit, this is what is shown.

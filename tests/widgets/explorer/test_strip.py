@@ -174,12 +174,14 @@ def test_nothing_is_looked_at_while_nobody_wants_it(
     settle(panel)
     assert sum(looked) == PHOTOS + 1
     assert panel.channels["order"] == "percentile"
-    shares = [row["percentile"] for row in panel.channels["rows"]]
+    listed = [row["channel"] for row in panel.channels["rows"]]
+    assert [channel for channel, _ in panel.channel_shares["rows"]] == listed
+    shares = [share for _, share in panel.channel_shares["rows"]]
     assert shares == sorted(shares, reverse=True)
     maps = panel.session.maps(panel.sample, panel.layer).max(axis=(1, 2))
     told = panel.gallery.percentiles(panel.layer, maps)
     assert told is not None
-    assert shares == [told[row["channel"]] for row in panel.channels["rows"]]
+    assert shares == [told[channel] for channel in listed]
     assert panel.strip_examples["rows"] == []
 
 

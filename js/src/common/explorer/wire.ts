@@ -21,8 +21,6 @@ export interface LayerInfo {
 export interface ChannelRow {
   channel: number;
   activation: number;
-  /** Per cent of the photographs that excite it less; null while that is not known. */
-  percentile?: number | null;
   map: Bytes;
 }
 
@@ -33,6 +31,13 @@ export interface Channels {
   /** By what the rows are in order: what was asked for may not be known yet. */
   order?: ChannelOrder;
   rows: ChannelRow[];
+}
+
+/** Per cent of the photographs that excite the listed channels less: pairs, of those of which it is known. */
+export interface ChannelShares {
+  sample_id: string;
+  layer: string;
+  rows: [channel: number, percentile: number][];
 }
 
 /** Raw excitement, or the share of the photographs that excite a channel less than the sample does. */
@@ -143,6 +148,7 @@ export interface Reported extends CommonReported {
   strip_examples: StripExamples;
   strip_kept: StripKept;
   exceptional: Exceptional;
+  channel_shares: ChannelShares;
 }
 
 export type Traits = Selection & Reported;
@@ -204,5 +210,6 @@ export const defaults: Traits = {
   photo_index: { state: "idle", own: true, total: 0, done: 0, left: null, left_out: [] },
   strip_examples: { neuron: "", rows: [] },
   strip_kept: { neuron: "", sample_id: "", rows: [] },
+  channel_shares: { sample_id: "", layer: "", rows: [] },
   exceptional: { neuron: "", sample_id: "", seen: 0, examples: 0, percentile: null },
 };

@@ -27,18 +27,21 @@ const orders: [ChannelOrder, string][] = [
   ["percentile", "exceptional first"],
 ];
 
-function titleOf({ channel, activation, percentile }: ChannelRow, own: boolean): string {
-  const more = percentile === null || percentile === undefined ? "" : ` · ${share(percentile, own)}`;
+function titleOf({ channel, activation }: ChannelRow, percentile: number | undefined, own: boolean): string {
+  const more = percentile === undefined ? "" : ` · ${share(percentile, own)}`;
   return `Channel ${channel} · activation ${decimal(activation)}${more}`;
 }
 
 /** Which neuron: a layer's channels, the most excited first, a channel by number, or a class. */
 export function NeuronBrowser() {
   const panel = useExplorer();
-  const { channels, neuron, layer, sample_id, channel_order, photo_index } = panel.traits;
+  const { channels, channel_shares, neuron, layer, sample_id, channel_order, photo_index } = panel.traits;
   const { rows, total, order } = channels.value;
   const scroller = useRef<HTMLDivElement>(null);
   useWholeRows(scroller, rows);
+  const told = channel_shares.value;
+  const alike = told.sample_id === channels.value.sample_id && told.layer === channels.value.layer;
+  const shares = new Map(alike ? told.rows : []);
   const wanted = channel_order.value;
   const stale =
     channels.value.layer !== layer.value ||
@@ -69,7 +72,7 @@ export function NeuronBrowser() {
             keyOf={(row) => String(row.channel)}
             selected={selected.value}
             busy={stale}
-            titleOf={(row) => titleOf(row, photo_index.value.own)}
+            titleOf={(row) => titleOf(row, shares.get(row.channel), photo_index.value.own)}
             onSelect={(row) => panel.connection.setSoon("neuron", `${channels.value.layer}:${row.channel}`)}
           >
             {(row) => <ChannelTile row={row} />}
