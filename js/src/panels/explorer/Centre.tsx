@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
 import { useExplorer } from "../../common/explorer/state";
 import type { Centre as Choice } from "../../common/explorer/wire";
 import { Controls } from "../../common/frame/Controls";
@@ -28,9 +28,8 @@ export function Centre({ children }: { children: ComponentChildren }) {
   // The maps take no less room than the pictures whose place they take: the page below stays where it is.
   const pictures = useRef<HTMLDivElement>(null);
   const reserved = useRef(0);
-  useLayoutEffect(() => {
-    reserved.current = pictures.current?.offsetHeight || reserved.current;
-  });
+  // Measured now, while they are still on screen: the strip below them has grown since this was last drawn.
+  reserved.current = pictures.current?.offsetHeight || reserved.current;
   return (
     <>
       <Controls>
