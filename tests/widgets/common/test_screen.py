@@ -11,11 +11,12 @@ import pytest
 import torch
 from widgets.page import Gate, Page, opened, settle
 
+from spade_widgets.runtime.exemplify import Gallery
 from spade_widgets.runtime.explore import Excited, Predicted, Rendered, Working
 from spade_widgets.widgets.common import facts
 from spade_widgets.widgets.common import screen as shared
 from spade_widgets.widgets.common.frames import Frames
-from spade_widgets.widgets.explorer import screen as module
+from spade_widgets.widgets.explorer import channels as module
 from spade_widgets.widgets.explorer.panel import Explorer
 from spade_widgets.widgets.explorer.screen import Screen
 
@@ -59,6 +60,7 @@ def test_a_class_that_only_the_trace_names_is_listed_too(make: Make, monkeypatch
 def test_the_most_excited_channels_are_listed(still: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHANNELS", 3)
     still.panel.channels = {}
+    still.panel.gallery = Gallery(still.panel.session)  # nothing is known of the photographs
     strengths = np.array([0.5, 2.0, 0.5, 1.0, 0.0], dtype=np.float32)
     maps = np.random.default_rng(0).random((5, 4, 4), dtype=np.float32)
     screen_of(still).show(still.panel._selection(), Excited(maps, strengths))
