@@ -59,7 +59,7 @@ def test_a_class_that_only_the_trace_names_is_listed_too(make: Make, monkeypatch
 
 def test_the_most_excited_channels_are_listed(still: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CHANNELS", 3)
-    still.panel.channels = {}
+    still.panel._screen.forget_channels()
     still.panel.gallery = Gallery(still.panel.session)  # nothing is known of the photographs
     strengths = np.array([0.5, 2.0, 0.5, 1.0, 0.0], dtype=np.float32)
     maps = np.random.default_rng(0).random((5, 4, 4), dtype=np.float32)
