@@ -49,7 +49,7 @@ class Gallery:
         photos: a folder, a list of anything `Sample.read` takes, or a single image; None: the samples.
 
     Raises:
-        InputError: if a folder holds no image, or a list is empty.
+        InputError: if there is no such file or folder, a folder holds no image, or a list is empty.
     """
 
     def __init__(self, session: Session, photos: Photos | None = None) -> None:
@@ -237,6 +237,9 @@ class Gallery:
 
 
 def _listed(photos: Photos) -> list[Source]:
+    # Of many files one may be gone, and is named then; a single one that is not there is a slip to be told at once.
+    if isinstance(photos, str | Path) and not Path(photos).expanduser().exists():
+        raise InputError(f"There is no file or folder '{photos}'.")
     return [photograph.source for photograph in photographs(photos)]
 
 

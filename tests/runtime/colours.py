@@ -16,10 +16,15 @@ RED, GREEN, BLUE = range(3)
 
 
 class Colours(nn.Module):
-    """Detectors of the three colours, the first two of which come together."""
+    """Detectors of red, green and blue; channel 0 of `either` answers to red or to green, channel 1 to blue alone.
 
-    def __init__(self) -> None:
+    Args:
+        slope: of the detectors below zero. At 0 a picture that begins at noise has no gradient.
+    """
+
+    def __init__(self, slope: float) -> None:
         super().__init__()
+        self.slope = slope
         self.detect = nn.Conv2d(3, 3, 1)
         self.either = nn.Conv2d(3, 2, 3, padding=1, bias=False)
         self.head = nn.Linear(2, 2)
@@ -33,17 +38,18 @@ class Colours(nn.Module):
             self.head.bias.zero_()
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = leaky_relu(self.detect(x), 0.05)  # else a picture that begins at noise has no gradient
+        seen = leaky_relu(self.detect(x), self.slope)
         logits: Tensor = self.head(self.either(seen).relu().amax((2, 3)))
         return logits
 
 
-def colours() -> ImageClassifier:
-    def preprocess(image: Image.Image) -> Tensor:
-        pixels = np.asarray(image.resize((SIDE, SIDE)), dtype=np.float32) / 255
-        return torch.from_numpy(pixels).permute(2, 0, 1)
+def preprocess(image: Image.Image) -> Tensor:
+    pixels = np.asarray(image.resize((SIDE, SIDE)), dtype=np.float32) / 255
+    return torch.from_numpy(pixels).permute(2, 0, 1)
 
-    return ImageClassifier(Colours().eval(), class_names=["warm", "cold"], preprocess=preprocess, name="colours")
+
+def colours(slope: float = 0.05) -> ImageClassifier:
+    return ImageClassifier(Colours(slope).eval(), class_names=["warm", "cold"], preprocess=preprocess, name="colours")
 
 
 def spots(*many: int, seed: int = 0) -> list[Sample]:

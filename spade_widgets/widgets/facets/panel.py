@@ -13,7 +13,6 @@ import traitlets as t
 from PIL import Image
 
 from spade_widgets.checks import whole
-from spade_widgets.disk import SIZE
 from spade_widgets.errors import InputError
 from spade_widgets.inspection.facets import Facets
 from spade_widgets.network.preprocessing import Preprocess
@@ -24,13 +23,13 @@ from spade_widgets.runtime.exemplify import Gallery
 from spade_widgets.runtime.facets import FacetEvent, Grouped, Inquiry, facet, known_facets, known_pictures, known_traces
 from spade_widgets.runtime.jobs import Steps
 from spade_widgets.runtime.session import Session
-from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Source
+from spade_widgets.widgets.common.beside import open_beside
 from spade_widgets.widgets.common.follow import follows
 from spade_widgets.widgets.common.link import Link
-from spade_widgets.widgets.common.opening import Model, open_panel, open_session
-from spade_widgets.widgets.common.panel import ORDER, Panel
-from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
+from spade_widgets.widgets.common.opening import Model
+from spade_widgets.widgets.common.panel import Panel
+from spade_widgets.widgets.common.plans import PlanSource
 from spade_widgets.widgets.common.recipe import facets_recipe
 from spade_widgets.widgets.common.still import Still
 from spade_widgets.widgets.common.wire import check_flag
@@ -98,44 +97,32 @@ class FacetPanel(Panel, FacetWire):
             if source is not None and source is not explorer:
                 raise InputError("A panel and a model cannot both be given: the panel has its own.")
             source = explorer
-        if isinstance(source, Panel | Session):
-            own = (samples, class_names, preprocess, augmentations, steps, size, seed, cache, cache_size)
-            if weights != "DEFAULT" or any(value is not None for value in own):
-                kind = "session" if isinstance(source, Session) else "panel"
-                raise InputError(
-                    "`samples`, `weights`, `class_names`, `preprocess`, `augmentations`, `steps`, `size`, `seed`, "
-                    f"`cache` and `cache_size` are for a model; this {kind} has its own."
-                )
-            session = source if isinstance(source, Session) else source.session
-            opened = source._opened if isinstance(source, Panel) else open_session(session)
-        else:
-            opened = open_panel(source, samples, weights, class_names, preprocess, "panel")
-            session = Session(
-                opened.classifier,
-                opened.samples,
-                augmentations=opened.augmentations if augmentations is None else augmentations,
-                steps=opened.steps if steps is None else steps,
-                size=opened.size if size is None else size,
-                seed=0 if seed is None else seed,
-                cache=cache,
-                cache_size=SIZE if cache_size is None else cache_size,
-            )
-        linked = source if isinstance(source, Panel) else None
+        beside = open_beside(
+            source,
+            {
+                "sparsity": sparsity,
+                "preset": preset,
+                "pattern": pattern,
+                "plan": plan,
+                "solver": solver,
+                "sequential": sequential,
+                "fidelity": None,
+            },
+            samples=samples,
+            weights=weights,
+            class_names=class_names,
+            preprocess=preprocess,
+            augmentations=augmentations,
+            steps=steps,
+            size=size,
+            seed=seed,
+            cache=cache,
+            cache_size=cache_size,
+        )
+        session, linked = beside.session, beside.panel
         self._other = None if linked is None else ref(linked)
         self._gallery = None if photos is None and hasattr(linked, "gallery") else Gallery(session, photos)
         classifier, first = session.classifier, session.samples[0]
-        begun = linked._pruning(sparsity=linked.sparsity) if linked else Pruning(opened.sparsity)
-        asked = asked_pruning(
-            begun,
-            sparsity=sparsity,
-            preset=preset,
-            pattern=pattern,
-            plan=plan,
-            solver=solver,
-            sequential=sequential,
-            fidelity=None,
-        )
-        session.check(asked)
         if neuron is None:
             followed = getattr(linked, "neuron", "")
             best = int(session.probabilities(classifier, first).argmax())
@@ -145,10 +132,10 @@ class FacetPanel(Panel, FacetWire):
         hidden = [one.name for one in classifier.layers() if one.name != head(classifier)]
         shown = chosen.layer or getattr(linked, "layer", "") or (hidden or [classifier.layers()[-1].name])[-1]
         super().__init__(
-            opened,
+            beside.opened,
             session,
-            linked.sample_id if linked else first.id,
-            begun if linked else asked,
+            beside.sample_id,
+            beside.pruning,
             neuron=str(chosen),
             count=count,
             layer=shown if layer is None else layer,
@@ -163,12 +150,7 @@ class FacetPanel(Panel, FacetWire):
             linked._links.append(link)
         self._begin(linked)
         self.observe(self._listed, ("layer", "listing"))
-        if linked:  # both panels then prune as asked; what was not asked for may have changed meanwhile
-            given = {"pattern": pattern, "plan": plan, "preset": preset, "solver": solver, "sparsity": sparsity}
-            given |= {"sequential": sequential, "fidelity": None}
-            for name in ORDER[1:]:
-                if given[name] is not None or getattr(asked, name) != getattr(begun, name):
-                    setattr(self, name, getattr(asked, name))
+        beside.agree(self)
 
     # What a user reads and does
 

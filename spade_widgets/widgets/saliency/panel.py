@@ -14,18 +14,17 @@ import traitlets as t
 
 from spade_widgets.attribution.methods import METHODS
 from spade_widgets.attribution.saliency import Map, find_method
-from spade_widgets.disk import SIZE
 from spade_widgets.errors import InputError
 from spade_widgets.network.preprocessing import Preprocess
 from spade_widgets.runtime.attribute import Event, Question, Which, attribute, known_maps, seen
 from spade_widgets.runtime.jobs import Job, Steps
 from spade_widgets.runtime.session import Session
-from spade_widgets.runtime.tracing import Pruning
 from spade_widgets.sample import Source
+from spade_widgets.widgets.common.beside import open_beside
 from spade_widgets.widgets.common.observers import notifying
-from spade_widgets.widgets.common.opening import Model, open_panel, open_session
-from spade_widgets.widgets.common.panel import ORDER, Panel
-from spade_widgets.widgets.common.plans import PlanSource, asked_pruning
+from spade_widgets.widgets.common.opening import Model
+from spade_widgets.widgets.common.panel import Panel
+from spade_widgets.widgets.common.plans import PlanSource
 from spade_widgets.widgets.common.recipe import saliency_recipe
 from spade_widgets.widgets.common.still import Still
 from spade_widgets.widgets.common.wire import check_flag, one_of
@@ -98,45 +97,31 @@ class SaliencyPanel(Panel, SaliencyWire):
         outline: bool = True,
         embedded: bool = False,
     ) -> None:
-        if isinstance(source, Panel | Session):
-            own = (samples, class_names, preprocess, augmentations, seed, cache, cache_size)
-            if weights != "DEFAULT" or any(value is not None for value in own):
-                kind = "session" if isinstance(source, Session) else "panel"
-                raise InputError(
-                    "`samples`, `weights`, `class_names`, `preprocess`, `augmentations`, `seed`, `cache` and "
-                    f"`cache_size` are for a model; this {kind} has its own."
-                )
-            session = source if isinstance(source, Session) else source.session
-            opened = source._opened if isinstance(source, Panel) else open_session(session)
-        else:
-            opened = open_panel(source, samples, weights, class_names, preprocess, "panel")
-            session = Session(
-                opened.classifier,
-                opened.samples,
-                augmentations=opened.augmentations if augmentations is None else augmentations,
-                seed=0 if seed is None else seed,
-                cache=cache,
-                cache_size=SIZE if cache_size is None else cache_size,
-            )
-        linked = source if isinstance(source, Panel) else None
-        default = Pruning(opened.sparsity)
-        begun = linked._pruning(sparsity=linked.sparsity) if linked else default
-        asked = asked_pruning(
-            begun,
-            sparsity=sparsity,
-            preset=preset,
-            pattern=pattern,
-            plan=plan,
-            solver=solver,
-            sequential=sequential,
-            fidelity=fidelity,
+        beside = open_beside(
+            source,
+            {
+                "sparsity": sparsity,
+                "preset": preset,
+                "pattern": pattern,
+                "plan": plan,
+                "solver": solver,
+                "sequential": sequential,
+                "fidelity": fidelity,
+            },
+            samples=samples,
+            weights=weights,
+            class_names=class_names,
+            preprocess=preprocess,
+            augmentations=augmentations,
+            seed=seed,
+            cache=cache,
+            cache_size=cache_size,
         )
-        session.check(asked)
         super().__init__(
-            opened,
-            session,
-            linked.sample_id if linked else session.samples[0].id,
-            begun if linked else asked,
+            beside.opened,
+            beside.session,
+            beside.sample_id,
+            beside.pruning,
             methods=methods,
             target=PREDICTED if target is None else target,
             all_methods=[
@@ -153,13 +138,8 @@ class SaliencyPanel(Panel, SaliencyWire):
         )
         self._walking: Job | None = None
         self._screen = SaliencyScreen(self)
-        self._begin(linked)
-        if linked:  # both panels then prune as asked; what was not asked for may have changed meanwhile
-            given = {"pattern": pattern, "plan": plan, "preset": preset, "solver": solver, "sparsity": sparsity}
-            given |= {"sequential": sequential, "fidelity": fidelity}
-            for name in ORDER[1:]:
-                if given[name] is not None or getattr(asked, name) != getattr(begun, name):
-                    setattr(self, name, getattr(asked, name))
+        self._begin(beside.panel)
+        beside.agree(self)
 
     # What a user reads and does
 

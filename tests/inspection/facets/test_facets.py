@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from runtime.colours import colours, preprocess, spots
 from torch import Tensor, nn
 
 import spade_widgets as sw
@@ -20,55 +20,14 @@ from spade_widgets.inspection.examples import Index
 from spade_widgets.inspection.facets import ChannelFacets, Facets, facets, several
 from spade_widgets.inspection.facets.reached import Reached, what_reached
 from spade_widgets.pruning.progress import Progress, finish
-from spade_widgets.sample import Sample
-
-SIDE = 24
-
-
-def preprocess(image: Image.Image) -> Tensor:
-    return torch.from_numpy(np.asarray(image.resize((SIDE, SIDE)), dtype=np.float32) / 255).permute(2, 0, 1)
-
-
-class Colours(nn.Module):
-    """Detectors of red, green and blue; channel 0 of `either` answers to red or to green, channel 1 to blue alone."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.detect = nn.Conv2d(3, 3, 1)
-        self.either = nn.Conv2d(3, 2, 3, padding=1, bias=False)
-        self.head = nn.Linear(2, 2)
-        with torch.no_grad():
-            self.detect.weight.copy_((2 * torch.eye(3) - 1).view(3, 3, 1, 1))
-            self.detect.bias.zero_()
-            self.either.weight.zero_()
-            self.either.weight[0, :2] = 1
-            self.either.weight[1, 2] = 1
-            self.head.weight.copy_(torch.eye(2))
-            self.head.bias.zero_()
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.head(self.either(self.detect(x).relu()).relu().amax((2, 3)))
-        return logits
 
 
 @pytest.fixture(scope="module")
 def classifier() -> ImageClassifier:
-    return ImageClassifier(Colours(), class_names=["warm", "cold"], preprocess=preprocess, name="colours")
+    return colours(slope=0)
 
 
-def spots(colours: list[int], seed: int = 0) -> list[Sample]:
-    """A spot of a colour in each, somewhere, on noise."""
-    rng, made = np.random.default_rng(seed), []
-    for i, colour in enumerate(colours):
-        pixels = rng.integers(100, 156, (SIDE, SIDE, 3))
-        row, col = rng.integers(2, SIDE - 8, 2)
-        pixels[row : row + 6, col : col + 6] = rng.integers(0, 40, (6, 6, 3))
-        pixels[row : row + 6, col : col + 6, colour] = rng.integers(200, 256, (6, 6))
-        made.append(Sample(Image.fromarray(pixels.astype(np.uint8)), f"{['red', 'green', 'blue'][colour]} {i}"))
-    return made
-
-
-MIXED = spots([0, 1, 0] * 14 + [2] * 20)
+MIXED = spots(28, 14, 20)
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +72,7 @@ def test_the_same_seed_gives_the_same_and_another_the_same_groups(classifier: Im
 
 
 def test_what_reached_a_neuron_adds_up_to_its_value_and_is_the_detectors(classifier: ImageClassifier) -> None:
-    sample = spots([1])[0]
+    sample = spots(0, 1)[0]
     passed = Reached(classifier, classifier.module(), sample, "either")
     row, col = np.unravel_index(int(passed.maps[0].argmax()), passed.maps[0].shape)
     (part,) = passed.parts(0, (int(row), int(col))).values()
@@ -150,16 +109,16 @@ class Sum(nn.Module):
 def test_both_branches_of_a_sum_reach_it_and_a_concatenation_is_one_input() -> None:
     torch.manual_seed(0)
     classifier = ImageClassifier(Sum(), preprocess=preprocess)
-    passed = Reached(classifier, classifier.module(), spots([0])[0], "block")
+    passed = Reached(classifier, classifier.module(), spots(1)[0], "block")
     parts = passed.parts(2, (5, 7))
     assert {place[0]: len(part) for place, part in parts.items()} == {"block.long": 8, "block.short": 4}
     biases = sum(float(classifier.module().block[name].bias[2]) for name in ("long", "short"))
     total = sum(part.sum() for part in parts.values())
     assert total + biases == pytest.approx(float(passed.maps[2, 5, 7].detach()), rel=1e-5)
-    assert {place[0] for place in Reached(classifier, classifier.module(), spots([0])[0], None).parts(1, (0, 0))} == {
+    assert {place[0] for place in Reached(classifier, classifier.module(), spots(1)[0], None).parts(1, (0, 0))} == {
         "head"
     }
-    further = Reached(classifier, classifier.module(), spots([0])[0], None, spare=["head"]).parts(1, (0, 0))
+    further = Reached(classifier, classifier.module(), spots(1)[0], None, spare=["head"]).parts(1, (0, 0))
     assert {place[0] for place in further} == {"block.long", "block.short"}
 
 
@@ -168,7 +127,7 @@ def test_what_reaches_neurons_of_real_networks(name: str) -> None:
     torch.manual_seed(0)
     classifier = ImageClassifier.from_torchvision(name, weights=None)
     layer = {"squeezenet1_1": "features.12.expand3x3", "resnet18": "layer4.1", "vit_b_16": "conv_proj"}[name]
-    module, sample = classifier.module(), spots([0])[0]
+    module, sample = classifier.module(), spots(1)[0]
     head = Reached(classifier, module, sample, None).parts(3, (0, 0))
     assert {place[0] for place in head} == {
         {"squeezenet1_1": "classifier.1", "resnet18": "fc", "vit_b_16": "heads.head"}[name]

@@ -264,6 +264,10 @@ def test_what_cannot_be_is_refused_in_a_sentence(make: Callable[..., Explorer], 
         Page(panel).set(**{name: value})
         assert sentence in panel.error
         assert getattr(panel, name) == before
+    before = panel.photos
+    with pytest.raises(InputError, match="no file or folder '.*nowhere'"):
+        panel.photos = tmp_path / "nowhere"
+    assert panel.photos == before
     (tmp_path / "torn.png").write_bytes(png(0)[:60])
     panel.photos = tmp_path
     settle(panel)

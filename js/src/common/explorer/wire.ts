@@ -175,7 +175,8 @@ export interface PhotosTaken {
   files: number;
 }
 
-const noPicture: Picture = {
+/** Of a place that has no picture yet. */
+export const noPicture: Picture = {
   neuron: "",
   state: "empty",
   step: 0,

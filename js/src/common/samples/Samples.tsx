@@ -8,6 +8,7 @@ import { TileGrid } from "../parts/TileGrid";
 import { usePanel } from "../state";
 import type { SampleInfo } from "../wire";
 import { addFiles } from "./addFiles";
+import { FileButton } from "./FileButton";
 
 const NONE = new ArrayBuffer(0);
 
@@ -35,28 +36,11 @@ function nameOf(sample: SampleInfo): string {
 
 function AddImages() {
   const panel = usePanel();
-  const picker = useRef<HTMLInputElement>(null);
   return (
-    <>
-      <button type="button" class="sw-button sw-quiet" onClick={() => picker.current?.click()}>
-        <PlusIcon />
-        Add image
-      </button>
-      <input
-        ref={picker}
-        type="file"
-        accept="image/*"
-        multiple
-        hidden
-        aria-label="Image files to add"
-        onChange={(event) => {
-          const input = event.currentTarget;
-          void addFiles(panel, [...(input.files ?? [])]);
-          // The same file can be chosen again.
-          input.value = "";
-        }}
-      />
-    </>
+    <FileButton class="sw-quiet" files="Image files to add" onFiles={(files) => void addFiles(panel, files)}>
+      <PlusIcon />
+      Add image
+    </FileButton>
   );
 }
 

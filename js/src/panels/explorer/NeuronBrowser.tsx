@@ -4,9 +4,7 @@ import { useExplorer } from "../../common/explorer/state";
 import type { ChannelOrder, ChannelRow } from "../../common/explorer/wire";
 import { useImageUrl } from "../../common/hooks/useImageUrl";
 import { useWholeRows } from "../../common/hooks/useWholeRows";
-import { ChannelField } from "../../common/neuron/ChannelField";
-import { ClassPicker } from "../../common/neuron/ClassPicker";
-import { LayerSelect } from "../../common/neuron/LayerSelect";
+import { NeuronFields } from "../../common/neuron/NeuronFields";
 import { TileGrid } from "../../common/parts/TileGrid";
 import { decimal } from "../../lib/format";
 import { parseNeuron } from "../../lib/neuron";
@@ -56,12 +54,7 @@ export function NeuronBrowser() {
 
   return (
     <section class="sw-neuron" aria-labelledby={panel.id("neuron")}>
-      <div class="sw-heading">
-        <h3 id={panel.id("neuron")}>Neuron</h3>
-      </div>
-      <LayerSelect />
-      <ChannelField />
-      <ClassPicker />
+      <NeuronFields />
       <HowExceptional />
       <div class="sw-channels">
         <div class="sw-scroll sw-channel-scroll" ref={scroller}>

@@ -1,4 +1,4 @@
-import { useMemo, useRef } from "preact/hooks";
+import { useMemo } from "preact/hooks";
 import { ExampleRow } from "../../common/examples/ExampleRow";
 import type { ExampleInfo } from "../../common/examples/wire";
 import { useExplorer } from "../../common/explorer/state";
@@ -7,6 +7,7 @@ import { Controls } from "../../common/frame/Controls";
 import { PlusIcon } from "../../common/parts/icons";
 import { Popover } from "../../common/parts/Popover";
 import { Segments } from "../../common/parts/Segments";
+import { FileButton } from "../../common/samples/FileButton";
 import { currentTrace, isStale } from "../../common/sparsity/trace";
 import { count, roughly } from "../../lib/format";
 import { addPhotos } from "./addPhotos";
@@ -43,32 +44,16 @@ export function inOrder(
 
 function AddPhotographs() {
   const panel = useExplorer();
-  const picker = useRef<HTMLInputElement>(null);
   return (
-    <>
-      <button
-        type="button"
-        class="sw-button sw-icon-button"
-        aria-label="Add photographs"
-        title="Add photographs to look for examples in; a folder can be dropped here"
-        onClick={() => picker.current?.click()}
-      >
-        <PlusIcon />
-      </button>
-      <input
-        ref={picker}
-        type="file"
-        accept="image/*"
-        multiple
-        hidden
-        aria-label="Image files to look for examples in"
-        onChange={(event) => {
-          const input = event.currentTarget;
-          void addPhotos(panel, [...(input.files ?? [])]);
-          input.value = "";
-        }}
-      />
-    </>
+    <FileButton
+      class="sw-icon-button"
+      label="Add photographs"
+      title="Add photographs to look for examples in; a folder can be dropped here"
+      files="Image files to look for examples in"
+      onFiles={(files) => void addPhotos(panel, files)}
+    >
+      <PlusIcon />
+    </FileButton>
   );
 }
 

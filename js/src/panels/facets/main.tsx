@@ -7,9 +7,7 @@ import { Controls } from "../../common/frame/Controls";
 import { ErrorLine } from "../../common/frame/ErrorLine";
 import { Header } from "../../common/frame/Header";
 import { mount, type RenderProps } from "../../common/mount";
-import { ChannelField } from "../../common/neuron/ChannelField";
-import { ClassPicker } from "../../common/neuron/ClassPicker";
-import { LayerSelect } from "../../common/neuron/LayerSelect";
+import { NeuronFields } from "../../common/neuron/NeuronFields";
 import { DropHint } from "../../common/samples/DropHint";
 import { Samples } from "../../common/samples/Samples";
 import { PlanControls } from "../../common/sparsity/PlanControls";
@@ -34,12 +32,7 @@ function Facets({ base }: { base: PanelState<FacetTraits, FacetMessage> }) {
           <div class="sw-column sw-column-choice">
             <Controls>
               <section class="sw-neuron" aria-labelledby={panel.id("neuron")}>
-                <div class="sw-heading">
-                  <h3 id={panel.id("neuron")}>Neuron</h3>
-                </div>
-                <LayerSelect />
-                <ChannelField />
-                <ClassPicker />
+                <NeuronFields />
               </section>
             </Controls>
             <SurveyList />

@@ -1,23 +1,12 @@
 import { useComputed } from "@preact/signals";
 import { useMemo, useRef } from "preact/hooks";
-import type { Picture } from "../../../common/explorer/wire";
+import { noPicture, type Picture } from "../../../common/explorer/wire";
 import { SaveIcon } from "../../../common/parts/icons";
 import { useCalm } from "../../../common/pictures/useCalm";
 import { usePaintings } from "../../../common/pictures/usePaintings";
 import { download } from "../../../lib/download";
 import { decimal, fileName } from "../../../lib/format";
 import { useFacets } from "../state";
-
-const none: Picture = {
-  neuron: "",
-  state: "empty",
-  step: 0,
-  steps: 0,
-  seconds: 0,
-  activation: null,
-  dead: false,
-  morph: null,
-};
 
 function progressText({ state, step, steps }: Picture): string {
   if (state === "rendering") return `step ${step} of ${steps}`;
@@ -31,7 +20,7 @@ export function FacetPicture({ place, title }: { place: number; title: string })
   const canvas = useRef<HTMLCanvasElement>(null);
   const file = panel.traits[`picture_${place}`];
   if (!file) throw new Error(`there is no place for picture ${place}`);
-  const picture = useComputed(() => panel.traits.pictures.value[place] ?? none);
+  const picture = useComputed(() => panel.traits.pictures.value[place] ?? noPicture);
   const painted = useMemo(() => ({ picture, file }), [picture, file]);
   const { blank, stale } = usePaintings(panel, String(place), painted, canvas);
   const calm = useCalm(picture.value);
