@@ -306,8 +306,9 @@ def test_the_explorers_centre_shows_pictures_maps_or_both(panel: Panel) -> None:
         expect(maps.canvas("LRP", "dense")).to_be_visible()
         panel.type_sparsity("70")  # one sparsity for pictures and maps
         eventually(lambda: maps.value("sparsity") == pytest.approx(0.7), page, what="the maps' sparsity")
-        maps.await_maps()
         panel.await_pictures()
+        inside.scroll_into_view_if_needed()  # below the strip nobody sees them, and they wait
+        maps.await_maps()
         assert not same(maps.pictures("sparse"), before)
         panel.lab.screenshot("centre-both")
 
